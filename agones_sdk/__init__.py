@@ -1,0 +1,1 @@
+"""An asyncio client of the Agones SDK, with the generated stubs."""

@@ -1,0 +1,1 @@
+"""Maps verified users to GameServers and carries their traffic."""

@@ -1,0 +1,1 @@
+"""Who is asking: one file per identity proxy, all behind `Verifier`."""

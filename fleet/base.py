@@ -1,0 +1,227 @@
+"""The contract between the allocator and what runs GameServers: `Fleet`, `LeaseStore` and their data.
+
+The words and the semantics are Agones' and Kubernetes': every object has a uid and a resourceVersion, every write is
+a compare and swap, every delete has preconditions, a list is a quorum read, a watch resumes from a resourceVersion or
+fails with `Expired` (HTTP 410). `tests/contract/` holds the cases that every implementation passes.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+USER_LABEL = "atelier.dev/user"
+"""Label that an allocation puts on a GameServer: the user's key. A server carries it from then on, for its whole life."""
+IDENTITY_ANNOTATION = "atelier.dev/identity"
+"""The user as a person reads it (e-mail, or issuer and subject), put on by the allocation."""
+NONCE_ANNOTATION = "atelier.dev/nonce"
+"""The attempt's nonce: whoever claims to have prepared this GameServer must name it."""
+LEASE_UID_ANNOTATION = "atelier.dev/lease-uid"
+"""Uid of the session's Lease. An Allocated server without it was adopted by nobody (the dead-man's switch)."""
+SDK_PREFIX = "agones.dev/sdk-"
+"""The SDK server prefixes every label and annotation key with this. All of it is the word of what runs in the pod."""
+BUSY_ANNOTATION = SDK_PREFIX + "atelier-busy"
+"""The sidecar's report as JSON: {"state": "busy" | "idle" | "unknown", "since": epoch seconds, "job": text}."""
+PREPARED_ANNOTATION = SDK_PREFIX + "atelier-prepared"
+"""user_init's record: the nonce for which the folders are in place."""
+WEBUI_PORT = "webui"
+USER_INIT_PORT = "user-init"
+
+
+class GameServerState(StrEnum):
+    """Agones' states (pkg/apis/agones/v1/gameserver.go), in the order of a server's life."""
+
+    PORT_ALLOCATION = "PortAllocation"
+    CREATING = "Creating"
+    STARTING = "Starting"
+    SCHEDULED = "Scheduled"
+    REQUEST_READY = "RequestReady"
+    READY = "Ready"
+    RESERVED = "Reserved"
+    ALLOCATED = "Allocated"
+    UNHEALTHY = "Unhealthy"
+    ERROR = "Error"
+    SHUTDOWN = "Shutdown"
+
+
+BEFORE_READY = frozenset(
+    {
+        GameServerState.PORT_ALLOCATION,
+        GameServerState.CREATING,
+        GameServerState.STARTING,
+        GameServerState.SCHEDULED,
+        GameServerState.REQUEST_READY,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GameServer:
+    """One WebUI with its sidecars, as the store knows it. `created_at` is in epoch seconds."""
+
+    name: str
+    uid: str
+    resource_version: str
+    fleet: str
+    state: GameServerState
+    created_at: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    address: str | None = None
+    """Where its ports are reached (the pod's IP, loopback locally); may come late."""
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """By name: `WEBUI_PORT` and `USER_INIT_PORT`."""
+    deleting: bool = False
+    """Has a deletionTimestamp: still listed, counts for nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A coordination.k8s.io Lease. Times are epoch seconds of whoever wrote them: compare for change, not with a clock."""
+
+    name: str
+    uid: str = ""
+    resource_version: str = ""
+    holder: str = ""
+    renew_time: float | None = None
+    duration_seconds: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    created_at: float = 0.0
+
+
+class Versioned(Protocol):
+    """What an informer needs to know of an object."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def resource_version(self) -> str: ...
+
+
+T = TypeVar("T", bound=Versioned)
+
+
+class EventType(StrEnum):
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+    BOOKMARK = "BOOKMARK"
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Generic[T]):
+    """One change on a watch. A BOOKMARK has no object; it says how far the watch is and that it lives."""
+
+    type: EventType
+    resource_version: str
+    object: T | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """A quorum read: everything as of `resource_version`, from which a watch goes on without a gap."""
+
+    items: tuple[T, ...]
+    resource_version: str
+
+
+class AllocationState(StrEnum):
+    ALLOCATED = "Allocated"
+    UNALLOCATED = "UnAllocated"
+    CONTENTION = "Contention"
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationRequest:
+    """Which Fleet, and what to put on the server that is chosen.
+
+    Only servers that are Ready, not being deleted, and do not carry `USER_LABEL` may be chosen.
+    """
+
+    fleet: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    state: AllocationState
+    gameserver: GameServer | None = None
+
+
+class FleetError(Exception):
+    """A call to the fleet's store failed; the subclasses say what is known about it."""
+
+
+class NotFound(FleetError):
+    """There is no such object (404)."""
+
+
+class AlreadyExists(FleetError):
+    """Create found an object of that name (409 AlreadyExists)."""
+
+
+class Conflict(FleetError):
+    """The uid or resourceVersion is not the one that was asked for (409 Conflict): read again and start over."""
+
+
+class Expired(FleetError):
+    """The watch's resourceVersion is no longer kept (410 Gone): list anew."""
+
+
+class Uncertain(FleetError):
+    """A time-out, a 5xx or a lost connection: it may or may not have happened. Read before acting on it."""
+
+
+class Fleet(Protocol):
+    """GameServers of one installation, over all its Fleets. Every call is bounded by the implementation."""
+
+    async def list(self, labels: Mapping[str, str] | None = None) -> Listing[GameServer]:
+        """All GameServers with these labels, by a quorum read. Raises `Uncertain`."""
+        ...
+
+    def watch(self, resource_version: str) -> AsyncIterator[Event[GameServer]]:
+        """Changes after `resource_version`, with bookmarks. Raises `Expired`, `Uncertain`; ends when the server says so."""
+        ...
+
+    async def allocate(self, request: AllocationRequest) -> Allocation:
+        """Take a Ready server of a Fleet. Success is the state ALLOCATED alone. Raises `Uncertain`."""
+        ...
+
+    async def annotate(self, gameserver: GameServer, annotations: Mapping[str, str]) -> GameServer:
+        """Put annotations on, if it is still at `gameserver.resource_version`. Raises `Conflict`, `NotFound`, `Uncertain`."""
+        ...
+
+    async def delete(self, gameserver: GameServer, *, any_version: bool = False) -> None:
+        """Delete it, if uid and (unless `any_version`) resourceVersion still hold.
+
+        Raises `Conflict`, `NotFound`, `Uncertain`.
+        """
+        ...
+
+
+class LeaseStore(Protocol):
+    """Leases of one installation."""
+
+    async def list(self, labels: Mapping[str, str] | None = None) -> Listing[Lease]: ...
+
+    def watch(self, resource_version: str) -> AsyncIterator[Event[Lease]]: ...
+
+    async def get(self, name: str) -> Lease:
+        """A quorum read of one Lease. Raises `NotFound`, `Uncertain`."""
+        ...
+
+    async def create(self, lease: Lease) -> Lease:
+        """Create by name; uid and resource_version are the store's. Raises `AlreadyExists`, `Uncertain`."""
+        ...
+
+    async def update(self, lease: Lease) -> Lease:
+        """Replace what is at `lease.resource_version` of `lease.uid`. Raises `Conflict`, `NotFound`, `Uncertain`."""
+        ...
+
+    async def delete(self, lease: Lease) -> None:
+        """Delete it, if uid and resourceVersion still hold. Raises `Conflict`, `NotFound`, `Uncertain`."""
+        ...

@@ -1,0 +1,1 @@
+"""GameServers as groups of processes on this machine, with a real SDK server for each."""

@@ -1,0 +1,1 @@
+"""Prepares the user's folders once the GameServer is theirs."""

@@ -1,0 +1,1 @@
+"""One small description a WebUI: how it starts, is ready, is busy, where it writes."""
