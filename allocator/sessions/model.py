@@ -71,6 +71,10 @@ class SessionView:
     step: str = ""
     alive_because: str = ""
     timeline: tuple[tuple[str, float], ...] = ()
+    now: float = 0.0
+    """The server's time: pages count down by it, not by the browser's clock."""
+    presence_seconds: float = 60.0
+    """The desk reports presence at most so often."""
 
 
 @dataclass(frozen=True, slots=True)
