@@ -1,0 +1,1 @@
+"""Generated from `proto/` by `python -m agones_sdk.generate`; not to be edited."""
