@@ -38,6 +38,7 @@ async def call(
     path: str,
     *,
     payload: object = None,
+    headers: Mapping[str, str] | None = None,
     timeout: float,
     max_body: int = MAX_BODY,
 ) -> Reply:
@@ -49,7 +50,7 @@ async def call(
     try:
         async with asyncio.timeout(timeout):
             reader, writer = await asyncio.open_connection(host, port)
-            return await _exchange(reader, writer, _request(f"{host}:{port}", method, path, payload), max_body)
+            return await _exchange(reader, writer, _request(f"{host}:{port}", method, path, payload, headers or {}), max_body)
     except TimeoutError as error:
         raise HttpError(f"{method} {path} on port {port}: no reply within {timeout:g} s") from error
     except OSError as error:
@@ -61,9 +62,9 @@ async def call(
             writer.close()
 
 
-def _request(host: str, method: str, path: str, payload: object) -> tuple[h11.Request, bytes]:
+def _request(host: str, method: str, path: str, payload: object, extra: Mapping[str, str]) -> tuple[h11.Request, bytes]:
     body = b"" if payload is None else json.dumps(payload).encode()
-    headers = [("Host", host), ("Accept", "application/json"), ("Connection", "close")]
+    headers = [("Host", host), ("Accept", "application/json"), ("Connection", "close"), *extra.items()]
     if method != "GET":
         headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     return h11.Request(method=method, target=path, headers=headers), body
