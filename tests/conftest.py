@@ -32,12 +32,9 @@ def no_leaked_processes_or_sockets() -> Iterator[None]:
     children, sockets = _children(me), _sockets(me)
     yield
     deadline = time.monotonic() + _LEAK_DEADLINE
-    while True:
-        leaked_children, leaked_sockets = _children(me) - children, _sockets(me) - sockets
-        if not leaked_children and not leaked_sockets:
-            return
+    while leaks := _named("processes", _children(me) - children) or _named("sockets", _sockets(me) - sockets):
         if time.monotonic() > deadline:
-            pytest.fail(f"leaked processes {sorted(leaked_children)} and sockets {sorted(leaked_sockets)}")
+            pytest.fail(leaks)
         time.sleep(0.02)
 
 
@@ -54,12 +51,16 @@ async def no_leaked_tasks() -> AsyncIterator[None]:
     pytest.fail(f"leaked tasks: {[task.get_coro() for task in leaked]}")
 
 
-def _children(me: psutil.Process) -> set[tuple[int, str]]:
+def _named(kind: str, leaked: set[str]) -> str:
+    return f"leaked {kind}: {sorted(leaked)}" if leaked else ""
+
+
+def _children(me: psutil.Process) -> set[str]:
     found = set()
     for child in me.children(recursive=True):
         try:
             if child.status() != psutil.STATUS_ZOMBIE:
-                found.add((child.pid, " ".join(child.cmdline())[:120]))
+                found.add(f"{child.pid} {' '.join(child.cmdline())[:120]}")
         except psutil.NoSuchProcess:
             continue
     return found
