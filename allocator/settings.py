@@ -139,7 +139,9 @@ class Settings(_Strict):
         return next((profile for profile in self.profiles if profile.name == name), None)
 
 
-def load(file: Path | None = None, environ: Mapping[str, str] = os.environ, **flags: object) -> Settings:
+def load(
+    file: Path | None = None, environ: Mapping[str, str] = os.environ, flags: Mapping[str, object] | None = None
+) -> Settings:
     """Settings from the file, then the environment, then flags that are not None. Raises `UserError`."""
     values: dict[str, object] = {}
     if file is not None:
@@ -147,7 +149,7 @@ def load(file: Path | None = None, environ: Mapping[str, str] = os.environ, **fl
     for name in Settings.model_fields:
         if name != "profiles" and (text := environ.get(ENV_PREFIX + name.upper())) is not None:
             values[name] = text
-    values.update({name: value for name, value in flags.items() if value is not None})
+    values.update({name: value for name, value in (flags or {}).items() if value is not None})
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

@@ -12,7 +12,7 @@ from runtime.errors import UserError
 def test_flags_win_over_environment_over_file(tmp_path: Path) -> None:
     file = tmp_path / "atelier.yaml"
     file.write_text("listen: localhost:1\noperators: 127.0.0.1:2\nlog_level: debug\n")
-    settings = load(file, {"ATELIER_LISTEN": "localhost:3", "ATELIER_OPERATORS": "127.0.0.1:4"}, listen="localhost:5")
+    settings = load(file, {"ATELIER_LISTEN": "localhost:3", "ATELIER_OPERATORS": "127.0.0.1:4"}, {"listen": "localhost:5"})
     assert (settings.listen, settings.operators, settings.log_level) == ("localhost:5", "127.0.0.1:4", "debug")
 
 

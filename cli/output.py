@@ -1,0 +1,81 @@
+"""What a person sees: rich on a terminal, plain lines elsewhere."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from runtime.errors import UserError
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One plain line, at once: whoever waits for it may read through a pipe."""
+    _out.print(text, markup=False)
+    sys.stdout.flush()
+
+
+def title(text: str) -> None:
+    """A line that stands out on a terminal."""
+    _out.print(text, style="bold", markup=False)
+    sys.stdout.flush()
+
+
+def fields(rows: Sequence[tuple[str, str]]) -> None:
+    """Names and values in two columns."""
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        say(f"  {name:<{width}}  {value}")
+
+
+def fail(error: UserError) -> None:
+    """The problem and its remedy on the error stream, one line each."""
+    _err.print(f"atelier: {error.problem}", style="red", markup=False)
+    if error.remedy:
+        _err.print(f"         {error.remedy}", markup=False)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal; columns padded with blanks elsewhere, so that `awk` reads them."""
+    if _out.is_terminal:
+        drawn = Table(*columns, box=None, header_style="dim", pad_edge=False)
+        for row in rows:
+            drawn.add_row(*row)
+        _out.print(drawn)
+        return
+    widths = [max(len(cell) for cell in column) for column in zip(columns, *rows, strict=True)]
+    for row in (columns, *rows):
+        say("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What `atelier doctor` found: `verdict` is ok, note or fault; only a fault makes the exit code non-zero."""
+
+    verdict: str
+    subject: str
+    detail: str
+    remedy: str = ""
+
+
+_MARKS = {"ok": ("+", "green"), "note": ("~", "yellow"), "fault": ("x", "red")}
+
+
+def finding(found: Finding) -> None:
+    mark, style = _MARKS[found.verdict]
+    _out.print(f"{mark} {found.subject}: {found.detail}", style=style, markup=False)
+    if found.remedy:
+        say(f"    {found.remedy}")
+
+
+def duration(seconds: float) -> str:
+    """As people say it: 45 s, 12 min, 3 h 5 min."""
+    whole = max(0, round(seconds))
+    if whole < 90:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
