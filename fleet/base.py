@@ -10,20 +10,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
-USER_LABEL = "atelier.dev/user"
-"""Label that an allocation puts on a GameServer: the user's key. A server carries it from then on, for its whole life."""
-IDENTITY_ANNOTATION = "atelier.dev/identity"
-"""The user as a person reads it (e-mail, or issuer and subject), put on by the allocation."""
-NONCE_ANNOTATION = "atelier.dev/nonce"
-"""The attempt's nonce: whoever claims to have prepared this GameServer must name it."""
-LEASE_UID_ANNOTATION = "atelier.dev/lease-uid"
-"""Uid of the session's Lease. An Allocated server without it was adopted by nobody (the dead-man's switch)."""
-SDK_PREFIX = "agones.dev/sdk-"
-"""The SDK server prefixes every label and annotation key with this. All of it is the word of what runs in the pod."""
-BUSY_ANNOTATION = SDK_PREFIX + "atelier-busy"
-"""The sidecar's report as JSON: {"state": "busy" | "idle" | "unknown", "since": epoch seconds, "job": text}."""
-PREPARED_ANNOTATION = SDK_PREFIX + "atelier-prepared"
-"""user_init's record: the nonce for which the folders are in place."""
+from runtime import names
+
+USER_LABEL = names.USER_LABEL
+IDENTITY_ANNOTATION = names.IDENTITY_ANNOTATION
+NONCE_ANNOTATION = names.NONCE_ANNOTATION
+LEASE_UID_ANNOTATION = names.LEASE_UID_ANNOTATION
+SDK_PREFIX = names.SDK_PREFIX
+BUSY_ANNOTATION = names.BUSY_ANNOTATION
+PREPARED_ANNOTATION = names.PREPARED_ANNOTATION
 WEBUI_PORT = "webui"
 USER_INIT_PORT = "user-init"
 

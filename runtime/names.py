@@ -1,0 +1,26 @@
+"""Names that both sides of a GameServer write and read: the allocator (`fleet/base.py` has them too) and its pod.
+
+The SDK server prefixes every label and annotation key that it is given, so what runs in the pod names the key when it
+writes and the whole annotation when it reads.
+"""
+
+from typing import Final
+
+USER_LABEL: Final = "atelier.dev/user"
+"""Label that an allocation puts on a GameServer: the user's key. A server carries it from then on, for its whole life."""
+IDENTITY_ANNOTATION: Final = "atelier.dev/identity"
+"""The user as a person reads it (e-mail, or issuer and subject), put on by the allocation."""
+NONCE_ANNOTATION: Final = "atelier.dev/nonce"
+"""The attempt's nonce: whoever claims to have prepared this GameServer must name it."""
+LEASE_UID_ANNOTATION: Final = "atelier.dev/lease-uid"
+"""Uid of the session's Lease. An Allocated server without it was adopted by nobody (the dead-man's switch)."""
+
+SDK_PREFIX: Final = "agones.dev/sdk-"
+"""The SDK server prefixes every label and annotation key with this. All of it is the word of what runs in the pod."""
+BUSY_KEY: Final = "atelier-busy"
+PREPARED_KEY: Final = "atelier-prepared"
+BUSY_ANNOTATION: Final = SDK_PREFIX + BUSY_KEY
+"""The sidecar's report as JSON: {"state": "busy" | "idle" | "unknown", "since": epoch seconds, "job": text,
+"answering": whether the WebUI answers at all}."""
+PREPARED_ANNOTATION: Final = SDK_PREFIX + PREPARED_KEY
+"""user_init's record: the nonce for which the folders are in place."""
