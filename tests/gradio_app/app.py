@@ -1,0 +1,74 @@
+"""A real gradio 3.41.2 application with the routes of AUTOMATIC1111 that the sidecar asks: run by its own environment.
+
+A queued event over gradio's WebSocket, an image of several megabytes back, a file upload.
+"""
+
+import argparse
+import hashlib
+import pathlib
+import time
+
+import gradio as gr
+import numpy as np
+import uvicorn
+from fastapi import FastAPI
+
+STATE = {"job": "", "job_count": 0}
+
+
+def paint(prompt: str, progress: gr.Progress = gr.Progress()) -> np.ndarray:  # noqa: B008 - gradio's way to ask for it
+    """Noise: a PNG of it cannot be compressed, so it crosses the gateway at its full size."""
+    STATE.update(job="paint", job_count=1)
+    try:
+        for _ in progress.tqdm(range(5), desc="painting"):
+            time.sleep(0.1)
+        seed = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4], "big")
+        return np.random.default_rng(seed).integers(0, 255, (1400, 1400, 3), dtype=np.uint8)
+    finally:
+        STATE.update(job="", job_count=0)
+
+
+def digest(file):  # type: ignore[no-untyped-def]  # gradio evaluates annotations, and has none for this
+    content = pathlib.Path(file.name).read_bytes()
+    return f"{len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}"
+
+
+def interface() -> gr.Blocks:
+    with gr.Blocks(analytics_enabled=False, title="Gradio under test") as blocks:
+        prompt = gr.Textbox(label="Prompt", elem_id="prompt")
+        button = gr.Button("Paint", elem_id="paint")
+        image = gr.Image(label="Image", elem_id="image")
+        upload = gr.File(label="Upload", elem_id="upload")
+        result = gr.Textbox(label="Digest", elem_id="digest")
+        button.click(paint, prompt, image)
+        upload.upload(digest, upload, result)
+    return blocks.queue()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args()
+    app = FastAPI()
+
+    @app.get("/internal/ping")
+    def ping() -> dict[str, str]:
+        return {}
+
+    @app.get("/sdapi/v1/progress")
+    def progress() -> dict[str, object]:
+        return {"progress": 0.0, "state": dict(STATE)}
+
+    @app.get("/sdapi/v1/memory")
+    def memory() -> dict[str, object]:
+        return {"ram": {}, "cuda": {}}
+
+    @app.get("/sdapi/v1/options")
+    def options_now() -> dict[str, object]:
+        return {"sd_model_checkpoint": "none"}
+
+    uvicorn.run(gr.mount_gradio_app(app, interface(), path="/"), host="127.0.0.1", port=options.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
