@@ -28,7 +28,7 @@ def paint(prompt: str, progress: gr.Progress = gr.Progress()) -> np.ndarray:  # 
         STATE.update(job="", job_count=0)
 
 
-def digest(file):  # type: ignore[no-untyped-def]  # gradio evaluates annotations, and has none for this
+def digest(file) -> str:  # noqa: ANN001 - gradio evaluates annotations, and its type for this is private
     content = pathlib.Path(file.name).read_bytes()
     return f"{len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}"
 
