@@ -43,6 +43,7 @@ async def no_leaked_tasks() -> AsyncIterator[None]:
     """After each test the loop has the tasks that it had before."""
     before = asyncio.all_tasks()
     yield
+    leaked: set[asyncio.Task[object]] = set()
     for _ in range(100):
         leaked = {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}
         if not leaked:

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +18,17 @@ import psutil
 
 START_DEADLINE = 45.0
 STOP_DEADLINE = 10.0
+
+
+Up = Callable[..., "RunningAtelier"]
+"""The fixture `up`: options as positional arguments, environment as keywords."""
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], deadline: float = 20.0) -> None:
+    """Ask again until it holds: for what other processes do, which no event here tells of."""
+    async with asyncio.timeout(deadline):
+        while not await holds():
+            await asyncio.sleep(0.05)  # noqa: ASYNC110 - see above
 
 
 def free_ports() -> tuple[int, int]:

@@ -1,0 +1,26 @@
+"""The whole of Atelier, started as a user starts it."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.running_atelier import RunningAtelier, Up
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Up:
+    """`async with up("--size", "2", EASEL_STEP_SECONDS="0.01") as atelier: ...`"""
+
+    def make(*options: str, **environment: str) -> RunningAtelier:
+        return RunningAtelier(tmp_path / "data", options, environment)
+
+    return make
+
+
+@pytest.fixture
+async def atelier(up: Up) -> AsyncIterator[RunningAtelier]:
+    """Two easels, one of them warm, quick to draw."""
+    async with AsyncExitStack() as stack:
+        yield await stack.enter_async_context(up("--size", "2", EASEL_STEP_SECONDS="0.01"))
