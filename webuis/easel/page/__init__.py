@@ -1,0 +1,1 @@
+"""Easel's page: files that are served as they are."""
