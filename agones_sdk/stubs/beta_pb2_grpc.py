@@ -70,14 +70,14 @@ class SDKServicer:
     """Missing associated documentation comment in .proto file."""
 
     def GetCounter(self, request, context):
-        """Every call answers NOT_FOUND when the GameServer's spec has no counter or list of that name.
+        """What fails (no such name, out of range, already there) comes as UNKNOWN with the reason in its text: the SDK server sets no codes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateCounter(self, request, context):
-        """OUT_OF_RANGE when the count would leave 0..capacity.
+        """The count must stay within 0..capacity. Changes of a count are queued and written in batches; the reply foresees the result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,14 +97,14 @@ class SDKServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddListValue(self, request, context):
-        """ALREADY_EXISTS when the value is in the list, OUT_OF_RANGE when the list is full.
+        """Fails when the value is in the list already, or the list is full.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemoveListValue(self, request, context):
-        """NOT_FOUND when the value is not in the list.
+        """Fails when the value is not in the list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -17,16 +17,16 @@ GRPC_VERSION: str
 class SDKStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetCounter: _aio.UnaryUnaryMultiCallable[_beta_pb2.GetCounterRequest, _beta_pb2.Counter]
-    """Every call answers NOT_FOUND when the GameServer's spec has no counter or list of that name."""
+    """What fails (no such name, out of range, already there) comes as UNKNOWN with the reason in its text: the SDK server sets no codes."""
     UpdateCounter: _aio.UnaryUnaryMultiCallable[_beta_pb2.UpdateCounterRequest, _beta_pb2.Counter]
-    """OUT_OF_RANGE when the count would leave 0..capacity."""
+    """The count must stay within 0..capacity. Changes of a count are queued and written in batches; the reply foresees the result."""
     GetList: _aio.UnaryUnaryMultiCallable[_beta_pb2.GetListRequest, _beta_pb2.List]
     UpdateList: _aio.UnaryUnaryMultiCallable[_beta_pb2.UpdateListRequest, _beta_pb2.List]
     """Replaces the fields that the mask names. Does not work since Agones 1.55: use AddListValue and RemoveListValue."""
     AddListValue: _aio.UnaryUnaryMultiCallable[_beta_pb2.AddListValueRequest, _beta_pb2.List]
-    """ALREADY_EXISTS when the value is in the list, OUT_OF_RANGE when the list is full."""
+    """Fails when the value is in the list already, or the list is full."""
     RemoveListValue: _aio.UnaryUnaryMultiCallable[_beta_pb2.RemoveListValueRequest, _beta_pb2.List]
-    """NOT_FOUND when the value is not in the list."""
+    """Fails when the value is not in the list."""
 
 class SDKServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -35,7 +35,7 @@ class SDKServicer(metaclass=_abc_1.ABCMeta):
         request: _beta_pb2.GetCounterRequest,
         context: _aio.ServicerContext[_beta_pb2.GetCounterRequest, _abc.Awaitable[_beta_pb2.Counter]],
     ) -> _abc.Awaitable[_beta_pb2.Counter]:
-        """Every call answers NOT_FOUND when the GameServer's spec has no counter or list of that name."""
+        """What fails (no such name, out of range, already there) comes as UNKNOWN with the reason in its text: the SDK server sets no codes."""
 
     @_abc_1.abstractmethod
     def UpdateCounter(
@@ -43,7 +43,7 @@ class SDKServicer(metaclass=_abc_1.ABCMeta):
         request: _beta_pb2.UpdateCounterRequest,
         context: _aio.ServicerContext[_beta_pb2.UpdateCounterRequest, _abc.Awaitable[_beta_pb2.Counter]],
     ) -> _abc.Awaitable[_beta_pb2.Counter]:
-        """OUT_OF_RANGE when the count would leave 0..capacity."""
+        """The count must stay within 0..capacity. Changes of a count are queued and written in batches; the reply foresees the result."""
 
     @_abc_1.abstractmethod
     def GetList(
@@ -66,7 +66,7 @@ class SDKServicer(metaclass=_abc_1.ABCMeta):
         request: _beta_pb2.AddListValueRequest,
         context: _aio.ServicerContext[_beta_pb2.AddListValueRequest, _abc.Awaitable[_beta_pb2.List]],
     ) -> _abc.Awaitable[_beta_pb2.List]:
-        """ALREADY_EXISTS when the value is in the list, OUT_OF_RANGE when the list is full."""
+        """Fails when the value is in the list already, or the list is full."""
 
     @_abc_1.abstractmethod
     def RemoveListValue(
@@ -74,6 +74,6 @@ class SDKServicer(metaclass=_abc_1.ABCMeta):
         request: _beta_pb2.RemoveListValueRequest,
         context: _aio.ServicerContext[_beta_pb2.RemoveListValueRequest, _abc.Awaitable[_beta_pb2.List]],
     ) -> _abc.Awaitable[_beta_pb2.List]:
-        """NOT_FOUND when the value is not in the list."""
+        """Fails when the value is not in the list."""
 
 def add_SDKServicer_to_server(servicer: SDKServicer, server: _aio.Server) -> None: ...
