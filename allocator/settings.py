@@ -179,9 +179,7 @@ def _explain(error: ValidationError, file: Path | None) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
-    count = error.error_count()
-    more = f" (and {count - 1} more)" if count > 1 else ""
     source = f" in {file}" if file else ""
     if first["type"] == "extra_forbidden":
-        return f"Unknown setting {where}{source}{more}."
-    return f"Setting {where}{source}: {first['input']!r} is not allowed, {message}{more}."
+        return f"Unknown setting {where}{source}."
+    return f"Setting {where}{source}: {first['input']!r} is not allowed, {message}."

@@ -1,7 +1,9 @@
 """Settings from the command's flags, and the local Fleets from settings: data in, data out."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, TypedDict
 
 import yaml
 
@@ -9,37 +11,72 @@ from allocator.settings import Profile, Settings, load
 from runtime.errors import UserError
 from webuis import registry
 
+DEFAULT_WARM = 1
+_Change = Literal["webui", "command", "size", "warm", "idle_timeout"]
+"""What a flag can change in a profile."""
 
-def settings_from_flags(
-    *,
-    settings_file: Path | None,
-    profile_file: Path | None,
-    webui: str | None,
-    command: str | None,
-    port: int | None,
-    data: Path | None,
-    size: int | None,
-    warm: int | None,
-    idle_timeout: str | None,
-) -> Settings:
+
+class Place(TypedDict):
+    """Which Atelier a command is about."""
+
+    settings_file: Path | None
+    data: Path | None
+    port: int | None
+
+
+class Flags(Place):
+    """All that a command line can say about settings; None where it says nothing."""
+
+    profile_file: Path | None
+    webui: str | None
+    command: str | None
+    size: int | None
+    warm: int | None
+    idle_timeout: str | None
+
+
+def settings_at(place: Place) -> Settings:
+    """The settings of an Atelier that runs already. Raises `UserError`."""
+    nothing: Flags = {
+        **place,
+        "profile_file": None,
+        "webui": None,
+        "command": None,
+        "size": None,
+        "warm": None,
+        "idle_timeout": None,
+    }
+    return settings_from_flags(nothing)
+
+
+def settings_from_flags(flags: Flags) -> Settings:
     """What `atelier up` shall do. Raises `UserError`."""
-    flags: dict[str, object] = {"data": data}
-    if port is not None:
-        flags |= {"listen": f"localhost:{port}", "operators": f"127.0.0.1:{port + 1}"}
-    changes = {"webui": webui, "command": command, "size": size, "warm": warm, "idle_timeout": idle_timeout}
-    given = {name: value for name, value in changes.items() if value is not None}
-    if profile_file is not None:
-        if webui is not None or command is not None:
+    values: dict[str, object] = {"data": flags["data"]}
+    if (port := flags["port"]) is not None:
+        values |= {"listen": f"localhost:{port}", "operators": f"127.0.0.1:{port + 1}"}
+    names: tuple[Literal["webui", "command", "size", "warm", "idle_timeout"], ...] = (
+        "webui",
+        "command",
+        "size",
+        "warm",
+        "idle_timeout",
+    )
+    given = {name: value for name in names if (value := flags[name]) is not None}
+    if (profile_file := flags["profile_file"]) is not None:
+        if "webui" in given or "command" in given:
             raise UserError("--webui and --command describe one profile, --profile-file several.", "Use either.")
-        flags["profiles"] = [{**profile, **given} for profile in _profiles(profile_file)]
-    elif given or settings_file is None:
-        name = webui or "easel"
-        title = registry.get(name).title if name in registry.NAMES else name
-        only = {"name": name, "title": title, **given}
-        if "warm" not in only and size is not None:
-            only["warm"] = min(size, int(Profile.model_fields["warm"].default))
-        flags["profiles"] = [only]
-    return load(settings_file, flags=flags)
+        values["profiles"] = [{**profile, **given} for profile in _profiles(profile_file)]
+    elif given or flags["settings_file"] is None:
+        values["profiles"] = [_only_profile(given)]
+    return load(flags["settings_file"], flags=values)
+
+
+def _only_profile(given: Mapping[_Change, object]) -> dict[str, object]:
+    """One profile, named after its WebUI; with a size alone, not more of them are warm than there may be."""
+    name = str(given.get("webui", "easel"))
+    title = registry.get(name).title if name in registry.NAMES else name
+    fitting = {"warm": min(size, DEFAULT_WARM)} if isinstance(size := given.get("size"), int) and size > 0 else {}
+    return {"name": name, "title": title, **fitting, **given}
 
 
 def _profiles(file: Path) -> list[dict[str, object]]:

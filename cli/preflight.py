@@ -59,13 +59,12 @@ def check_data(data: Path) -> None:
 def check_commands(settings: Settings) -> None:
     """Each profile's WebUI can be started, as far as its first word tells. Raises `UserError`."""
     for profile in settings.profiles:
-        program = webui_command(profile)[0]
-        if program == "{python}" or "{" in program:
-            continue
+        shared = str(settings.data.expanduser() / "shared")
+        program = webui_command(profile)[0].replace("{python}", sys.executable).replace("{shared}", shared)
         if shutil.which(os.path.expanduser(program)) is None:  # noqa: PTH111 - `which` takes text
+            problem = f"Profile {profile.name}: there is no command {program!r}."
             raise UserError(
-                f"Profile {profile.name}: there is no command {program!r}.",
-                "Name one that exists, by its full path: --command '/opt/webui/webui.sh --api --port {port}'",
+                problem, "Name one that exists, by its full path: --command '/opt/webui/webui.sh --api --port {port}'"
             )
 
 
