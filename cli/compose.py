@@ -1,7 +1,6 @@
 """Settings from the command's flags, and the local Fleets from settings: data in, data out."""
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -61,7 +60,7 @@ def settings_from_flags(flags: Flags) -> Settings:
         "warm",
         "idle_timeout",
     )
-    given = {name: value for name in names if (value := flags[name]) is not None}
+    given: dict[str, object] = {name: value for name in names if (value := flags[name]) is not None}
     if (profile_file := flags["profile_file"]) is not None:
         if "webui" in given or "command" in given:
             raise UserError("--webui and --command describe one profile, --profile-file several.", "Use either.")
@@ -71,7 +70,7 @@ def settings_from_flags(flags: Flags) -> Settings:
     return load(flags["settings_file"], flags=values)
 
 
-def _only_profile(given: Mapping[_Change, object]) -> dict[str, object]:
+def _only_profile(given: dict[str, object]) -> dict[str, object]:
     """One profile, named after its WebUI; with a size alone, not more of them are warm than there may be."""
     name = str(given.get("webui", "easel"))
     title = registry.get(name).title if name in registry.NAMES else name

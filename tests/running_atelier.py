@@ -28,7 +28,7 @@ async def eventually(holds: Callable[[], Awaitable[bool]], deadline: float = 20.
     """Ask again until it holds: for what other processes do, which no event here tells of."""
     async with asyncio.timeout(deadline):
         while not await holds():
-            await asyncio.sleep(0.05)  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.05)
 
 
 def free_ports() -> tuple[int, int]:
