@@ -10,7 +10,7 @@ WEBUI = WebUI(
     name="easel",
     title="Easel (demo)",
     # -P: its working folder holds the user's files, none of which may be taken for a module.
-    command=("{python}", "-P", "-m", "webuis.easel", "--port={port}", "--data={work}", "--shared={shared}/models"),
+    command=("{python}", "-P", "-m", "webuis.easel", "--port={port}", "--data={work}"),
     starts=Starts.BEFORE_ALLOCATION,
     serving=sdapi.SERVING,
     busy=sdapi.PROGRESS,

@@ -31,7 +31,7 @@ def _arguments() -> argparse.Namespace:
     _flag(parser, "host", str, "127.0.0.1", "address to listen on")
     _flag(parser, "port", int, 7860, "port to listen on")
     _flag(parser, "data", Path, Path(), "folder with outputs/, settings/ and models/")
-    _flag(parser, "shared", Path, None, "another models folder, for everyone")
+    _flag(parser, "models", Path, None, "folder whose Stable-diffusion/ holds the checkpoints (default: DATA/models)")
     _flag(parser, "step-seconds", float, 0.08, "how long each sampling step takes; makes a generation long")
     _flag(failing, "start-seconds", float, 0.0, "answer 503 for so long before being ready")
     _flag(failing, "crash-after", float, 0.0, f"end with code {CRASH_CODE} after so many seconds; 0 is never")
@@ -51,9 +51,10 @@ async def _serve(given: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT. Raises `UserError` when the port or the folder cannot be had."""
     if not os.access(given.data, os.W_OK | os.X_OK):
         raise UserError(f"Easel cannot write to {given.data}.", "Name a folder with --data that exists and is yours.")
-    models = [given.data / "models", *([given.shared] if given.shared else [])]
     start = Start(given.start_seconds, given.never_ready, given.crash_after)
-    app = application(SystemClock(), given.data, models, step_seconds=given.step_seconds, start=start)
+    app = application(
+        SystemClock(), given.data, given.models or given.data / "models", step_seconds=given.step_seconds, start=start
+    )
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -16,9 +16,9 @@ BUILT_IN = "easel"
 
 
 class Api:
-    """The routes below `/sdapi/v1`. `models` are the folders whose checkpoints are offered."""
+    """The routes below `/sdapi/v1`. The checkpoints below the folder `models` are offered."""
 
-    def __init__(self, studio: Studio, data: DataFolder, models: list[Path]) -> None:
+    def __init__(self, studio: Studio, data: DataFolder, models: Path) -> None:
         self._studio = studio
         self._data = data
         self._models = models
@@ -46,7 +46,7 @@ class Api:
         ]
 
     async def read_checkpoints(self) -> None:
-        """Look into the models' folders; in between, what was found there last is offered."""
+        """Look into the folder; in between, what was found there last is offered."""
         self._checkpoints = await asyncio.to_thread(checkpoints, self._models)
 
     async def _ping(self, _request: web.Request) -> web.Response:
@@ -70,7 +70,7 @@ class Api:
             {
                 "images": [base64.b64encode(image).decode() for image in work.images] if wanted.send else [],
                 "parameters": {name: value for name, value in body.items() if name != "init_images"},
-                "info": order.info(wanted, work.subjects),
+                "info": order.info(wanted, work.subjects, interrupted=work.interrupted),
             }
         )
 

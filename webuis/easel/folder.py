@@ -81,22 +81,20 @@ class DataFolder:
             return ""
 
 
-def checkpoints(roots: list[Path]) -> list[tuple[str, Path]]:
-    """Name and file of each model file below `Stable-diffusion` in the folders, through links, each folder once."""
-    found: dict[str, Path] = {}
-    for root in roots:
-        seen: set[Path] = set()
-        for folder, folders, names in os.walk(root / "Stable-diffusion", followlinks=True):
-            real = Path(folder).resolve()
-            if real in seen:
-                folders.clear()
-                continue
-            seen.add(real)
-            for name in names:
-                file = Path(folder, name)
-                if file.suffix.lower() in CHECKPOINTS and not name.startswith("."):
-                    found.setdefault(str(file.relative_to(root / "Stable-diffusion")), file)
-    return sorted(found.items())
+def checkpoints(models: Path) -> list[tuple[str, Path]]:
+    """Name and file of each model below `models/Stable-diffusion`, through links, each folder once."""
+    root = models / "Stable-diffusion"
+    found: list[tuple[str, Path]] = []
+    seen: set[Path] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = Path(folder).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        files = [Path(folder, name) for name in names if not name.startswith(".")]
+        found += [(str(file.relative_to(root)), file) for file in files if file.suffix.lower() in CHECKPOINTS]
+    return sorted(found)
 
 
 def _write(folder: Path, name: str, content: bytes) -> None:

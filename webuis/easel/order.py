@@ -99,8 +99,8 @@ def png(picture: Image.Image, text: str) -> bytes:
     return file.getvalue()
 
 
-def info(order: Order, subjects: list[Subject]) -> str:
-    """The `info` of a reply: JSON within the JSON, as the dialect has it."""
+def info(order: Order, subjects: list[Subject], *, interrupted: bool) -> str:
+    """The `info` of a reply: JSON within the JSON, as the dialect has it. `interrupted` is our own."""
     return json.dumps(
         {
             "prompt": order.prompt,
@@ -114,6 +114,7 @@ def info(order: Order, subjects: list[Subject]) -> str:
             "sampler_name": SAMPLER,
             "denoising_strength": order.strength if order.start is not None else None,
             "sd_model_name": subjects[0].checkpoint if subjects else "",
+            "interrupted": interrupted,
             "infotexts": [infotext(subject) for subject in subjects],
         }
     )

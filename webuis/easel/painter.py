@@ -58,15 +58,14 @@ class _Light:
     """The colours of one hour of the day."""
 
     def __init__(self, dice: Random) -> None:
-        hue = dice.random()
-        turn = 0.08 + 0.16 * dice.random()
+        above, below = dice.uniform(0.5, 0.98), dice.uniform(0.9, 1.16)
         self.night = dice.random() < 0.35
-        self.zenith = _hsl(hue, 0.55, 0.13 if self.night else 0.42)
-        self.sky = _hsl(hue + turn / 2, 0.5, 0.3 if self.night else 0.66)
-        self.horizon = _hsl(hue + turn + 0.2, 0.62, 0.55 if self.night else 0.82)
-        self.disc = _hsl(hue + turn + 0.24, 0.85, 0.93)
-        self.ribbon = _hsl(hue + 0.5 + turn, 0.7, 0.7)
-        self.near = _hsl(hue + turn / 3, 0.5, 0.08)
+        self.zenith = _hsl(above, 0.55, 0.13 if self.night else 0.42)
+        self.sky = _hsl(above + (below - above) * 0.3, 0.5, 0.3 if self.night else 0.66)
+        self.horizon = _hsl(below, 0.7, 0.55 if self.night else 0.82)
+        self.disc = _hsl(below + 0.03, 0.85, 0.93)
+        self.ribbon = _hsl(above + 0.5, 0.7, 0.7)
+        self.near = _hsl(above + 0.05, 0.5, 0.08)
 
 
 def _layers(dice: Random, light: _Light, size: tuple[int, int]) -> Iterator[Layer]:

@@ -19,7 +19,6 @@ MAX_BODY = 128 * 1024 * 1024
 """Bytes: an image in base64, with room to spare."""
 GALLERY_PAGE = 48
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",  # kept, but asked about by ETag before each use
 }
@@ -90,7 +89,7 @@ class Page:
                 await changed.wait()
 
 
-def application(clock: Clock, data: Path, models: list[Path], *, step_seconds: float, start: Start) -> web.Application:
+def application(clock: Clock, data: Path, models: Path, *, step_seconds: float, start: Start) -> web.Application:
     """Easel, ready to be served."""
     folder = DataFolder(data)
 

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 
 from PIL import Image
@@ -48,7 +48,7 @@ class Studio:
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._began = 0.0
-        self._picture: Image.Image | None = None
+        self._preview: str | None = None
         self.state = State()
         self.waiting = 0
 
@@ -77,7 +77,7 @@ class Studio:
                     await asyncio.to_thread(self._save, order.task, content, subject.seed)
             return work
         finally:
-            self._picture = None
+            self._preview = None
             self._tell(State())
             self._turn.release()
 
@@ -97,7 +97,7 @@ class Studio:
             "progress": share,
             "eta_relative": spent / share - spent if share else 0.0,
             "state": asdict(state),
-            "current_image": self._preview() if preview else None,
+            "current_image": self._preview if preview else None,
             "textinfo": f"{self.waiting} waiting" if self.waiting else None,
         }
 
@@ -111,21 +111,22 @@ class Studio:
         for step in range(1, subject.steps + 1):
             if self.state.interrupted:
                 break
-            picture = self._picture = await asyncio.to_thread(next, frames)
+            picture, self._preview = await asyncio.to_thread(_frame, frames)
             self._tell(replace(self.state, sampling_step=step))
             await self._clock.sleep(self._step_seconds)
         return picture
-
-    def _preview(self) -> str | None:
-        if self._picture is None:
-            return None
-        small = self._picture.copy()
-        small.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
-        file = io.BytesIO()
-        small.save(file, "JPEG", quality=80)
-        return base64.b64encode(file.getvalue()).decode()
 
     def _tell(self, state: State) -> None:
         self.state = state
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _frame(frames: Iterator[Image.Image]) -> tuple[Image.Image, str]:
+    """The next frame, and a small JPEG of it in base64."""
+    picture = next(frames)
+    small = picture.copy()
+    small.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=80)
+    return picture, base64.b64encode(file.getvalue()).decode()
