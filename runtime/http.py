@@ -27,7 +27,7 @@ class Reply:
         """The body as JSON. Raises `HttpError` when it is none."""
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter from brackets without end
             raise HttpError(f"reply is not JSON: {self.body[:80]!r}") from error
 
 
