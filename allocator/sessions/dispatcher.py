@@ -1,0 +1,93 @@
+"""The leader's part in starting: it serves the queue in order, and takes up what others left behind."""
+
+from allocator.policy import queue
+from allocator.sessions.context import Context
+from allocator.sessions.lease import Unreadable
+from allocator.sessions.model import WORKED_ON, Session, SessionState
+from allocator.sessions.replica import Replica
+from allocator.sessions.starter import Starter
+from allocator.settings import Profile
+from fleet.base import USER_LABEL, GameServerState, NotFound
+
+NOT_OFFERED = "What you asked for is no longer offered. Choose again."
+
+
+class Dispatcher:
+    """`sync` looks at every waiting session."""
+
+    def __init__(self, context: Context, starter: Starter, replica: Replica) -> None:
+        self._context = context
+        self._starter = starter
+        self._replica = replica
+        self._dispatched: dict[str, float] = {}
+
+    async def sync(self) -> None:
+        """Raises `FleetError`."""
+        for session in self._context.sessions.all():
+            if session.state in WORKED_ON and not self._starter.works_on(session):
+                if session.holder == self._context.identity or self._replica.gone(session):
+                    await self._take(session)
+            elif session.state is SessionState.QUEUED and self._context.settings.profile(session.profile) is None:
+                await self._end(session, SessionState.FAILED, NOT_OFFERED)
+        for profile in self._context.settings.profiles:
+            await self._serve(profile)
+
+    async def _serve(self, profile: Profile) -> None:
+        evidence = self._replica.evidence_until()
+        waiting = []
+        for session in queue.order(self._context.sessions.all(), profile.name):
+            if queue.lapses(session, evidence, self._context.settings.queue_lapse):
+                await self._end(session, SessionState.ENDED, queue.LAPSED)
+            else:
+                waiting.append(session)
+        free = self._free(profile)
+        now = self._context.clock.monotonic()
+        if not waiting or free <= 0 or now < self._dispatched.get(profile.name, 0.0) + self._context.timing.retry:
+            return
+        self._dispatched[profile.name] = now
+        for session in waiting[:free]:
+            await self._take(session)
+
+    def _free(self, profile: Profile) -> int:
+        """How many servers are Ready for somebody, less those that somebody is being allocated just now."""
+        ready = sum(
+            server.fleet == profile.fleet
+            and server.state is GameServerState.READY
+            and not server.deleting
+            and USER_LABEL not in server.labels
+            for server in self._context.servers.items()
+        )
+        allocating = sum(
+            session.state is SessionState.ALLOCATING and session.profile == profile.name
+            for session in self._context.sessions.all()
+        )
+        return ready - allocating
+
+    async def _take(self, seen: Session) -> None:
+        """Make it this replica's, if it still is what was seen."""
+
+        def take(session: Session) -> Session | None:
+            if (session.uid, session.state, session.attempt) != (seen.uid, seen.state, seen.attempt):
+                return None
+            if session.state is SessionState.QUEUED:
+                session = session.enter(SessionState.ALLOCATING, self._context.clock.time())
+            taken.append(self._starter.taken(session))
+            return taken[-1]
+
+        taken: list[Session] = []
+        try:
+            session = await self._context.sessions.step(seen.key, take)
+        except (NotFound, Unreadable):
+            return
+        if any(session.attempt == mine.attempt for mine in taken):
+            self._starter.begin(session)
+
+    async def _end(self, seen: Session, state: SessionState, reason: str) -> None:
+        def end(session: Session) -> Session | None:
+            unchanged = session.state is SessionState.QUEUED and session.page_seen == seen.page_seen
+            return session.enter(state, self._context.clock.time(), reason) if unchanged else None
+
+        try:
+            await self._context.sessions.step(seen.key, end)
+        except (NotFound, Unreadable):
+            return

@@ -1,0 +1,124 @@
+"""The leader's part in ending: warn, ask the WebUI itself, release, delete, and remember for a while why."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from allocator.policy import idleness, scaling
+from allocator.policy.idleness import Decision
+from allocator.sessions.context import Context
+from allocator.sessions.control import forgiven
+from allocator.sessions.facts import facts
+from allocator.sessions.lease import Unreadable
+from allocator.sessions.model import OVER, USABLE, Session, SessionState
+from allocator.sessions.replica import Replica
+from fleet.base import WEBUI_PORT, Conflict, GameServer, NotFound
+from runtime.http import HttpError
+from webuis.base import BusyState
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A delete that lets the Fleet shrink first."""
+
+    since: float
+    reviews: int
+
+
+class Releaser:
+    """`sync` looks at every session in use or on its way out. `reviews` counts a Fleet's autoscale reviews so far."""
+
+    def __init__(self, context: Context, replica: Replica, reviews: Callable[[str], int]) -> None:
+        self._context = context
+        self._replica = replica
+        self._reviews = reviews
+        self._waiting: dict[str, _Waiting] = {}
+
+    async def sync(self) -> None:
+        """One session's trouble does not hold up another's."""
+        evidence = self._replica.evidence_until()
+        async with asyncio.TaskGroup() as group:
+            for session in self._context.sessions.all():
+                group.create_task(forgiven(f"session {session.key}", self._look(session, evidence)))
+
+    async def _look(self, session: Session, evidence: float) -> None:
+        try:
+            if session.state in USABLE:
+                await self._judge(session, evidence)
+            elif session.state is SessionState.RELEASING:
+                await self._finish(session)
+            elif session.state in OVER and self._context.clock.time() - session.since > self._context.settings.ended_lifetime:
+                await self._context.sessions.delete(session)
+        except (NotFound, Conflict, Unreadable):
+            return  # it was changed meanwhile: the next look sees how
+
+    async def _judge(self, session: Session, evidence: float) -> None:
+        now = self._context.clock.time()
+        profile = self._context.profile(session)
+        known = facts(session, self._context.server(session), profile, now)
+        decision = idleness.decide(known, evidence, now)
+        if decision is Decision.WARN:
+            await self._move(session, SessionState.ENDING, idleness.deadline(known).reason)
+        elif decision is Decision.CLEAR:
+            await self._move(session, SessionState.ACTIVE)
+        elif decision is Decision.RELEASE:
+            fresh = await self._ask(session)
+            if idleness.confirm(known, fresh, self._context.clock.time()):
+                await self._move(session, SessionState.RELEASING, idleness.deadline(known).reason)
+            else:
+                await self._move(session, SessionState.ACTIVE, not_idle_at=self._context.clock.time())
+
+    async def _move(self, seen: Session, state: SessionState, reason: str = "", not_idle_at: float | None = None) -> None:
+        """Another state, unless anything that was judged by has changed: then the next look judges anew."""
+
+        def move(session: Session) -> Session | None:
+            if (session.state, session.activity, session.current) != (seen.state, seen.activity, seen.current):
+                return None
+            moved = session.enter(state, self._context.clock.time(), reason)
+            return moved if not_idle_at is None else replace(moved, not_idle_at=not_idle_at)
+
+        await self._context.sessions.step(seen.key, move)
+
+    async def _ask(self, session: Session) -> BusyState:
+        """The WebUI's own word, now."""
+        server, webui = self._context.server(session), self._context.webui(session)
+        if server is None or server.address is None or WEBUI_PORT not in server.ports:
+            return BusyState.UNKNOWN
+        call, timeout = webui.busy, self._context.timing.probe
+        try:
+            reply = await self._context.call(
+                server.address, server.ports[WEBUI_PORT], call.method, call.path, payload=call.payload, timeout=timeout
+            )
+            return webui.read_busy(reply.json()).state if reply.status == 200 else BusyState.UNKNOWN
+        except HttpError:
+            return BusyState.UNKNOWN
+
+    async def _finish(self, session: Session) -> None:
+        """Delete the GameServer, and end the session once that very one is gone."""
+        cached = self._context.server(session)
+        if cached is not None and cached.deleting:
+            return
+        uid = session.current.uid if session.current else ""
+        server = next((server for server in await self._context.servers_of(session.key) if server.uid == uid), None)
+        if server is None:
+            self._waiting.pop(session.key, None)
+            await self._context.sessions.step(session.key, self._ended)
+        elif not server.deleting and not self._shrinks_first(session, server):
+            await self._context.fleet.delete(server)
+
+    def _ended(self, session: Session) -> Session | None:
+        if session.state is not SessionState.RELEASING:
+            return None
+        return replace(session, current=None).enter(SessionState.ENDED, self._context.clock.time(), session.reason)
+
+    def _shrinks_first(self, session: Session, server: GameServer) -> bool:
+        """Whether to wait, so that no server is started in its place for nobody. Bounded by `timing.shrink`."""
+        context, profile = self._context, self._context.profile(session)
+        servers = [other for other in context.servers.items() if other.fleet == server.fleet and not other.deleting]
+        wanted = scaling.desired(profile, context.sessions.all(), servers, scaling.Failures(), context.clock.time())
+        if profile.warm or wanted.replicas >= len(servers):
+            return False
+        now, reviews = context.clock.monotonic(), self._reviews(profile.fleet)
+        waiting = self._waiting.setdefault(session.key, _Waiting(now, reviews))
+        told = reviews - waiting.reviews >= 2  # the Fleet asks for the second time when it has done what the first said
+        return not told and now - waiting.since < context.timing.shrink
