@@ -59,7 +59,7 @@ async def call(
         raise HttpError(f"{method} {path} on port {port}: malformed reply ({error})") from error
     finally:
         if writer is not None:
-            writer.close()
+            writer.transport.abort()  # close() would wait for a server that has stopped reading, for ever
 
 
 def _request(host: str, method: str, path: str, payload: object, extra: Mapping[str, str]) -> tuple[h11.Request, bytes]:
