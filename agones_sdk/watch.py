@@ -8,7 +8,7 @@ states in between may be skipped.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from agones_sdk.backoff import LONGEST, Backoff
@@ -45,7 +45,7 @@ class Watch:
         """Read the GameServer now. Returns at once; what is new comes out of `changes`."""
         self._poked.set()
 
-    async def changes(self) -> AsyncIterator[GameServer]:
+    async def changes(self) -> AsyncGenerator[GameServer, None]:
         """`current` as soon as there is one, then the latest state each time that it differs from the last one given."""
         seen: GameServer | None = None
         while True:
