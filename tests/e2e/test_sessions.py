@@ -44,7 +44,7 @@ async def test_50_users_race_for_3_gameservers(up: Up) -> None:
 
         async def three_are_active() -> bool:
             now.update(zip(users, await asyncio.gather(*map(atelier.session, users)), strict=True))
-            return sum(view["state"] == "active" for view in now.values()) == 3
+            return [view["state"] for view in now.values()].count("active") == 3
 
         await eventually(three_are_active, 30)
         active = [user for user in users if now[user]["state"] == "active"]
@@ -65,7 +65,7 @@ async def test_yesterdays_images_are_found_after_a_release(atelier: RunningAteli
     second = await atelier.start("alice")
     assert second["gameserver"] != first["gameserver"]
     _, page = await atelier.api("alice", "GET", "/easel/gallery")
-    assert len(page["images"]) == 1
+    assert page["total"] == 1
 
 
 async def test_a_webui_path_or_a_get_never_starts_a_session(atelier: RunningAtelier) -> None:
@@ -99,10 +99,6 @@ async def test_a_generation_longer_than_the_idle_timeout_is_not_cut(up: Up) -> N
 async def test_what_identifies_a_user_never_reaches_a_webui(atelier: RunningAtelier) -> None:
     await atelier.start("alice")
     _, echo = await atelier.api("alice", "GET", "/easel/echo", headers={"X-Atelier-User": "forged", "X-Custom": "kept"})
-    names = (
-        {name.lower() for name, _ in echo["headers"]}
-        if isinstance(echo["headers"], list)
-        else {n.lower() for n in echo["headers"]}
-    )
+    names = {name.lower() for name, _ in echo["headers"]}
     assert "x-custom" in names
     assert not {name for name in names if name.startswith("x-atelier-")}

@@ -59,13 +59,13 @@ def main() -> None:
     def progress() -> dict[str, object]:
         return {"progress": 0.0, "state": dict(STATE)}
 
-    @app.get("/sdapi/v1/memory")
-    def memory() -> dict[str, object]:
-        return {"ram": {}, "cuda": {}}
+    @app.post("/sdapi/v1/txt2img")
+    def first_image() -> dict[str, object]:
+        return {"images": [], "info": "{}"}
 
-    @app.get("/sdapi/v1/options")
-    def options_now() -> dict[str, object]:
-        return {"sd_model_checkpoint": "none"}
+    @app.post("/sdapi/v1/options")
+    def set_options() -> None:
+        return None
 
     uvicorn.run(gr.mount_gradio_app(app, interface(), path="/"), host="127.0.0.1", port=options.port, log_level="warning")
 
