@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import FrameLocator, Page, expect
+from playwright.async_api import FilePayload, FrameLocator, Page, expect
 
 from tests import gradio_environment
 from tests.browser.artist import PATIENCE, artist, chromium
@@ -50,7 +50,7 @@ async def test_a_file_upload_arrives_whole(gradio: tuple[Page, FrameLocator]) ->
     _, frame = gradio
     content = bytes(range(256)) * 20_000
     await frame.locator("#upload input[type=file]").set_input_files(
-        files=[{"name": "model.bin", "mimeType": "application/octet-stream", "buffer": content}]
+        files=FilePayload(name="model.bin", mimeType="application/octet-stream", buffer=content)
     )
     expected = f"{len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}"
     await expect(frame.locator("#digest textarea")).to_have_value(expected, timeout=PATIENCE)
