@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+import psutil
 import pytest
 
 from runtime.http import MAX_BODY, HttpError, Reply, call
@@ -165,7 +166,7 @@ async def test_a_server_that_drips_costs_no_more_than_the_deadline() -> None:
             await call("127.0.0.1", port, "GET", "/x", timeout=0.2)
 
 
-async def test_a_request_that_is_not_read_costs_no_more_than_the_deadline() -> None:
+async def test_a_request_that_is_not_read_costs_its_deadline_and_keeps_no_connection() -> None:
     hung = asyncio.Event()
 
     async def handler(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
@@ -174,6 +175,9 @@ async def test_a_request_that_is_not_read_costs_no_more_than_the_deadline() -> N
     async with serving(handler) as port:
         with pytest.raises(HttpError, match="no reply within"):
             await call("127.0.0.1", port, "POST", "/x", payload="x" * 30_000_000, timeout=0.5)
+        await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
+        ours = [entry for entry in psutil.Process().net_connections("tcp") if entry.raddr and entry.raddr.port == port]
+        assert not [entry for entry in ours if entry.status == psutil.CONN_ESTABLISHED]
         hung.set()
 
 
