@@ -11,6 +11,7 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Never
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -46,7 +47,7 @@ def load(path: Path) -> Snapshot:
         ) from error
 
 
-def save(path: Path, snapshot: Snapshot) -> None:
+def write(path: Path, snapshot: Snapshot) -> None:
     """Replace the file as a whole. Raises `OSError`."""
     new = path.with_suffix(".new")
     with new.open("wb") as file:
@@ -67,15 +68,16 @@ class Journal:
         self._writing = threading.Lock()
         self._written = store.version
 
-    async def run(self) -> None:
-        """Save after each change, until cancelled; what is not saved by then is saved at last."""
-        try:
-            while True:
-                await self._store.changed(self._written)
-                if not await asyncio.to_thread(self._write, self._snapshot()):
-                    await self._clock.sleep(RETRY_SECONDS)
-        finally:
-            self._write(self._snapshot())
+    async def run(self) -> Never:
+        """Save after each change, until cancelled. Call `save` after the last change of all."""
+        while True:
+            await self._store.changed(self._written)
+            if not await asyncio.to_thread(self._write, self._snapshot()):
+                await self._clock.sleep(RETRY_SECONDS)
+
+    def save(self) -> None:
+        """Save what is not saved yet. Blocks."""
+        self._write(self._snapshot())
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(self._store.version, self._store.list().items)
@@ -85,7 +87,7 @@ class Journal:
             if snapshot.version <= self._written:
                 return True
             try:
-                save(self._path, snapshot)
+                write(self._path, snapshot)
             except OSError as error:
                 log.warning("sessions' records cannot be written to %s: %s", self._path, error)
                 return False

@@ -4,6 +4,7 @@ Every write is a POST: HTTP clients repeat the other methods by themselves when 
 compare and swap would report a conflict with itself.
 """
 
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -20,6 +21,7 @@ from fleet.local.store import Store, T
 from fleet.local.wire import Kind
 from runtime.clock import Clock
 
+log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -78,6 +80,8 @@ def _reading(kind: Kind[T], store: Store[T], bookmark_seconds: float) -> list[we
             async with aclosing(store.watch(version, bookmark_seconds=bookmark_seconds)) as events:
                 async for event in events:
                     await response.write(kind.event.dump_json(event) + b"\n")
+        except ConnectionResetError:
+            log.debug("a watcher of %s left", kind.path)
         except Expired as error:
             await response.write(wire.STATUS.dump_json(wire.status(error)) + b"\n")
         return response

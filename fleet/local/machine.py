@@ -1,0 +1,82 @@
+"""What GameServers share on this machine: GPUs and ports."""
+
+import asyncio
+import random
+import re
+import socket
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+PORTS = range(20000, 32768)
+"""Below Linux' ephemeral ports, so that no outgoing connection takes one between the choice and the WebUI's bind."""
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
+
+
+def nvidia_gpus(folder: Path = _NVIDIA) -> tuple[str, ...]:
+    """UUIDs of the NVIDIA GPUs, as CUDA_VISIBLE_DEVICES takes them; from the driver, without starting nvidia-smi.
+
+    MIG slices are not listed: a GPU cut into slices counts as one.
+    """
+    if not folder.is_dir():
+        return ()
+    texts = [(gpu / "information").read_text() for gpu in sorted(folder.iterdir())]
+    return tuple(match[1] for text in texts if (match := re.search(r"^GPU UUID:\s*(GPU-\S+)$", text, re.MULTILINE)))
+
+
+class Gpus:
+    """Hands out one GPU at a time, to whoever waits longest. On a machine without GPUs everyone gets None at once."""
+
+    def __init__(self, gpus: Iterable[str]) -> None:
+        self._free: asyncio.Queue[str] = asyncio.Queue()
+        self.all = tuple(gpus)
+        for gpu in self.all:
+            self._free.put_nowait(gpu)
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[str | None]:
+        """Wait for a free GPU and hold it. Without a time limit: a GameServer waits for it as a pending pod does."""
+        if not self.all:
+            yield None
+            return
+        gpu = await self._free.get()
+        try:
+            yield gpu
+        finally:
+            self._free.put_nowait(gpu)
+
+
+class Ports:
+    """Hands out loopback ports that nobody listens on; none twice at the same time."""
+
+    def __init__(self, ports: range = PORTS) -> None:
+        self._ports = ports
+        self._taken: set[int] = set()
+
+    @contextmanager
+    def some(self, names: Iterable[str]) -> Iterator[dict[str, int]]:
+        """A port for each name. Raises `OSError` when there are none left."""
+        chosen: dict[str, int] = {}
+        try:
+            for name in names:
+                chosen[name] = self._one()
+            yield chosen
+        finally:
+            self._taken -= set(chosen.values())
+
+    def _one(self) -> int:
+        for port in random.sample(self._ports, len(self._ports)):
+            if port not in self._taken and _is_free(port):
+                self._taken.add(port)
+                return port
+        raise OSError(f"no free port between {self._ports.start} and {self._ports.stop - 1}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
