@@ -36,6 +36,19 @@ def parse_duration(value: object) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of `host:port`; an IPv6 host stands in brackets. Raises `ValueError`."""
+    host, colon, port = address.rpartition(":")
+    if not host or not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("host:port with a port from 1 to 65535 is needed")
+    return host.strip("[]"), int(port)
+
+
+def bind_hosts(host: str) -> tuple[str, ...]:
+    """The addresses to bind for a host: `localhost` is both loopback ones, of which a machine may lack the second."""
+    return ("127.0.0.1", "::1") if host == "localhost" else (host,)
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=30 * 86400)]
 """Seconds."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")]
@@ -123,6 +136,12 @@ class Settings(_Strict):
     ended_lifetime: Duration = 600.0
     """For so long the released page can say why."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("listen", "operators")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        split_address(value)
+        return value
 
     @field_validator("profiles")
     @classmethod

@@ -1,16 +1,22 @@
 """Settings from the command's flags, and the local Fleets from settings: data in, data out."""
 
 import shlex
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypedDict
 
 import yaml
 
 from allocator.settings import Profile, Settings, load
+from fleet.local.template import Container, FleetSpec, fill
 from runtime.errors import UserError
 from webuis import registry
+from webuis.base import Starts
 
 DEFAULT_WARM = 1
+LAUNCHER = Path(str(getattr(find_spec("sidecar.launcher"), "origin", "")))
+"""A file for the WebUI's own Python to run, never imported here."""
 _Change = Literal["webui", "command", "size", "warm", "idle_timeout"]
 """What a flag can change in a profile."""
 
@@ -105,3 +111,33 @@ def webui_command(profile: Profile) -> tuple[str, ...]:
             "The command is empty.", "Say how the WebUI starts, such as --command './webui.sh --api --port {port}'."
         )
     return words
+
+
+def fleet_spec(profile: Profile, settings: Settings) -> FleetSpec:
+    """The processes of this profile's GameServers, as a pod template. Raises `UserError`."""
+    webui = registry.get(profile.webui)
+    data = settings.data.expanduser()
+    ours = {
+        "ATELIER_WEBUI": profile.webui,
+        "ATELIER_USERS": str(data / "users"),
+        "ATELIER_SHARED": str(data / "shared"),
+        "ATELIER_STARTUP_DEADLINE": f"{profile.startup_deadline:g}",
+    }
+    # -P: a file in a working folder, which is the user's, is never taken for a module of ours.
+    python = (sys.executable, "-P")
+    launcher = (*python, str(LAUNCHER), "--socket", "{socket}", f"--stop-seconds={webui.stop_seconds:g}")
+    waiting = ("--wait",) if webui.starts is Starts.AFTER_ALLOCATION else ()
+    known = {"python": sys.executable, "shared": ours["ATELIER_SHARED"]}
+    command = tuple(fill(word, known) for word in webui_command(profile))
+    return FleetSpec(
+        name=profile.fleet,
+        replicas=profile.warm,
+        containers=(
+            Container("user-init", (*python, "-m", "user_init"), ours, cwd="{folder}", restart=True),
+            Container("sidecar", (*python, "-m", "sidecar"), ours, cwd="{folder}", restart=True),
+            Container(
+                "webui", (*launcher, *waiting, "--", *command), {name: fill(text, known) for name, text in webui.env.items()}
+            ),
+        ),
+        grace_seconds=webui.stop_seconds + 2.0,
+    )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from allocator.identity.secret import read_secret
-from allocator.settings import Settings
+from allocator.settings import Settings, split_address
 from cli import output, preflight
 from cli.output import Finding
 from runtime.errors import UserError
@@ -74,9 +74,8 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 
 def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
     try:
-        with socket.create_connection((host, int(port)), timeout=1.0):
+        with socket.create_connection(split_address(address), timeout=1.0):
             return True
     except OSError:
         return False

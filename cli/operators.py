@@ -8,6 +8,7 @@ from typing import cast
 from urllib.parse import quote
 
 from allocator.identity.secret import read_secret
+from allocator.settings import split_address
 from cli import output
 from runtime import http
 from runtime.errors import UserError
@@ -17,12 +18,10 @@ TOKEN_FILE = "operator.token"  # noqa: S105 - the name of the file, not what is 
 
 def ask(address: str, data: Path, method: str, path: str) -> object:
     """The JSON answer of the operators' listener at `address` (host:port). Raises `UserError`."""
-    host, _, port = address.rpartition(":")
+    host, port = split_address(address)
     token = read_secret(data / TOKEN_FILE).hex()
     try:
-        reply = asyncio.run(
-            http.call(host, int(port), method, path, headers={"Authorization": f"Bearer {token}"}, timeout=15.0)
-        )
+        reply = asyncio.run(http.call(host, port, method, path, headers={"Authorization": f"Bearer {token}"}, timeout=15.0))
         answer = reply.json() if reply.body else {}
     except http.HttpError as error:
         raise UserError(f"No answer from Atelier at {address} ({error}).", "Is it running? Start it with: atelier up") from None

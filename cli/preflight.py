@@ -7,28 +7,20 @@ import sys
 import uuid
 from pathlib import Path
 
-from allocator.settings import Settings
+from allocator.settings import Settings, bind_hosts, split_address
 from cli.compose import webui_command
 from runtime.errors import UserError
 
 LEAST_DESCRIPTORS = 1024
 
 
-def listeners(address: str) -> list[tuple[str, int]]:
-    """`host:port` as addresses to bind; `localhost` is 127.0.0.1 and, where the machine has it, ::1. Raises `UserError`."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise UserError(f"{address!r} is not an address to listen on.", "Write it as host:port, with a port from 1 to 65535.")
-    if host != "localhost":
-        return [(host.strip("[]"), int(port))]
-    return [("127.0.0.1", int(port)), *([("::1", int(port))] if _has_ipv6() else [])]
-
-
 def check_ports(settings: Settings) -> None:
     """Every listener's port is free. Raises `UserError`."""
     for name, address in (("listen", settings.listen), ("operators", settings.operators)):
-        for host, port in listeners(address):
-            _check_port(name, host, port)
+        host, port = split_address(address)
+        for each in bind_hosts(host):
+            if ":" not in each or _has_ipv6():
+                _check_port(name, each, port)
 
 
 def _check_port(name: str, host: str, port: int) -> None:

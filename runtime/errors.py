@@ -11,3 +11,9 @@ class UserError(Exception):
         super().__init__(f"{problem} {remedy}".strip())
         self.problem = problem
         self.remedy = remedy
+
+
+def first_of(group: BaseExceptionGroup[UserError]) -> UserError:
+    """One of the errors that a task group collected: a person mends one thing at a time."""
+    error = group.exceptions[0]
+    return first_of(error) if isinstance(error, BaseExceptionGroup) else error

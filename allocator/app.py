@@ -1,0 +1,87 @@
+"""One replica, put together: sessions, the pages behind their Unix socket, the gateway in front, the operators' listener."""
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from allocator.gateway.server import Gateway
+from allocator.identity.dev import DevVerifier, require_loopback
+from allocator.identity.secret import read_secret
+from allocator.operators.app import make_operators_app
+from allocator.operators.lag import LoopLag
+from allocator.operators.metrics import Metrics
+from allocator.operators.snapshot import GatewaySnapshot, Sources
+from allocator.pages.app import make_app
+from allocator.sessions.service import SessionService
+from allocator.settings import Settings, bind_hosts, split_address
+from fleet.local import client
+from runtime.clock import SystemClock
+from runtime.sockets import bind_private
+
+DRAIN_SECONDS = 1.5
+"""Running requests may go on so long when this replica ends; on a workstation it ends when everything does."""
+
+
+async def serve(settings: Settings, fleet_socket: Path) -> None:
+    """Until SIGTERM or SIGINT. Raises `UserError`."""
+    require_loopback([settings.listen, settings.operators])
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    clock, data = SystemClock(), settings.data.expanduser()
+    async with AsyncExitStack() as stack:
+        backend = await stack.enter_async_context(client.connect(fleet_socket))
+        sessions = SessionService(settings, backend.fleet, backend.leases, clock, _identity())
+        pages = fleet_socket.with_name("pages.sock")
+        verifier = DevVerifier(read_secret(data / "installation.key"))
+        gateway = Gateway(verifier, sessions, pages, clock)
+        operators = _operators(settings, sessions, gateway, read_secret(data / "operator.token").hex())
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        running = group.create_task(sessions.run())
+        stack.callback(running.cancel)
+        await stack.enter_async_context(_served(make_app(sessions, settings, clock), pages))
+        await stack.enter_async_context(_served(operators, split_address(settings.operators)))
+        host, port = split_address(settings.listen)
+        await gateway.start(bind_hosts(host), port)
+        stack.push_async_callback(gateway.stop, DRAIN_SECONDS)
+        sys.stdout.write("serving\n")
+        sys.stdout.flush()
+        await stop.wait()
+
+
+def _identity() -> str:
+    """New for every process, as client-go's identities are."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}".lower()
+
+
+def _operators(settings: Settings, sessions: SessionService, gateway: Gateway, token: str) -> web.Application:
+    def gateway_snapshot() -> GatewaySnapshot:
+        open_connections = {"http": gateway.open_connections, "websocket": gateway.open_websockets}
+        return GatewaySnapshot(gateway.counters, open_connections)
+
+    sources = Sources(lambda: sessions.ready, sessions.users, sessions.stats, gateway_snapshot, sessions.review)
+    lag = LoopLag()
+    return make_operators_app(sessions, sources, Metrics(settings, sources, lag), lag, token)
+
+
+@asynccontextmanager
+async def _served(app: web.Application, at: Path | tuple[str, int]) -> AsyncIterator[None]:
+    """On a Unix socket for the owner alone, or at host:port."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        if isinstance(at, Path):
+            await web.SockSite(runner, bind_private(at)).start()
+        else:
+            await web.TCPSite(runner, *at).start()
+        yield
+    finally:
+        await runner.cleanup()
