@@ -101,11 +101,11 @@ class Client:
             call.cancel()
 
     async def set_label(self, key: str, value: str) -> None:
-        """Put a label on, under `SDK_PREFIX` + `key`."""
+        """Put a label on, under `runtime.names.SDK_PREFIX` + `key`."""
         with translated("SetLabel"):
             await self._sdk.SetLabel(sdk_pb2.KeyValue(key=key, value=value), timeout=self._deadline)
 
     async def set_annotation(self, key: str, value: str) -> None:
-        """Put an annotation on, under `SDK_PREFIX` + `key`."""
+        """Put an annotation on, under `runtime.names.SDK_PREFIX` + `key`."""
         with translated("SetAnnotation"):
             await self._sdk.SetAnnotation(sdk_pb2.KeyValue(key=key, value=value), timeout=self._deadline)

@@ -7,9 +7,6 @@ from typing import Self
 
 from agones_sdk.stubs import sdk_pb2
 
-SDK_PREFIX = "agones.dev/sdk-"
-"""The SDK server puts this before each key that SetLabel and SetAnnotation are given (Agones: pkg/sdkserver/sdk.go)."""
-
 
 class State(StrEnum):
     """Agones' states (pkg/apis/agones/v1/gameserver.go), in the order of a server's life."""

@@ -8,8 +8,8 @@ from agones_sdk.client import Client
 from agones_sdk.errors import SdkError
 from runtime.clock import Clock
 
-PERIOD = 2.0
-"""Seconds between pings: Agones counts a miss each 5 s by default, three of which end the GameServer."""
+PERIOD = 4.0
+"""Seconds between pings. Agones counts a miss each 5 s by default, three of which end the GameServer."""
 RETRY = 1.0
 """Seconds until the next attempt when a ping was not acknowledged."""
 

@@ -12,8 +12,9 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from agones_sdk.gameserver import SDK_PREFIX, State
+from agones_sdk.gameserver import State
 from agones_sdk.stubs import sdk_pb2, sdk_pb2_grpc
+from runtime.names import SDK_PREFIX
 
 EMPTY = sdk_pb2.Empty()
 TIMEOUT = 10.0

@@ -12,9 +12,10 @@ import pytest
 
 from agones_sdk.client import Client, sdk_port
 from agones_sdk.errors import SdkError, SdkRefused, SdkTimeout, SdkUnavailable
-from agones_sdk.gameserver import SDK_PREFIX, State
+from agones_sdk.gameserver import State
 from agones_sdk.stubs import sdk_pb2
 from runtime.errors import UserError
+from runtime.names import SDK_PREFIX
 from tests.sdk_server import SdkServer, sdk_server
 
 Call = Callable[[Client], Awaitable[object]]
