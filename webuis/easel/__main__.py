@@ -29,7 +29,7 @@ def _arguments() -> argparse.Namespace:
     )
     failing = parser.add_argument_group("failures at the start, for tests")
     _flag(parser, "host", str, "127.0.0.1", "address to listen on")
-    _flag(parser, "port", int, 7860, "port to listen on")
+    _flag(parser, "port", int, 7860, "port to listen on; 0 takes a free one")
     _flag(parser, "data", Path, Path(), "folder with outputs/, settings/ and models/")
     _flag(parser, "models", Path, None, "folder whose Stable-diffusion/ holds the checkpoints (default: DATA/models)")
     _flag(parser, "step-seconds", float, 0.08, "how long each sampling step takes; makes a generation long")
@@ -62,7 +62,7 @@ async def _serve(given: argparse.Namespace) -> None:
     try:
         await runner.setup()
         await web.TCPSite(runner, given.host, given.port).start()
-        log.info("Easel serves on http://%s:%s (demo: no model, no GPU)", given.host, given.port)
+        log.info("Easel serves on http://%s:%s (demo: no model, no GPU)", *runner.addresses[0][:2])
         await ended.wait()
     except OSError as error:
         problem = f"Easel cannot listen on {given.host}:{given.port}: {error.strerror}."

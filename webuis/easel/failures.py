@@ -32,8 +32,9 @@ class Failures:
         self._clock = clock
         self._start = start
         self._since = clock.monotonic()
-        self._how = ""
-        self._seconds = 0.0
+        self._delay = 0.0
+        self._answering = asyncio.Event()
+        self._answering.set()
 
     def begin(self) -> None:
         """Count the time to a crash from now; the loop must run."""
@@ -47,25 +48,26 @@ class Failures:
             return await handler(request)
         if self._start.never or self._clock.monotonic() - self._since < self._start.seconds:
             raise web.HTTPServiceUnavailable(text="Easel is starting.", headers={"Retry-After": "1"})
-        if self._how == "stop-answering":
-            await asyncio.Event().wait()
-        if self._how == "slow":
-            await self._clock.sleep(self._seconds)
+        await self._answering.wait()
+        if self._delay:
+            await self._clock.sleep(self._delay)
         return await handler(request)
 
     async def fail(self, request: web.Request) -> web.Response:
-        """`{"how": ...}`: hang, crash, stop-answering, slow (each reply `seconds` late), or none to end the last two."""
-        body = await request.json()
-        how = body.get("how") if isinstance(body, dict) else None
+        """`{"how": ...}`: hang, crash, stop-answering, slow (each reply is `seconds` late); none ends the last two."""
         loop = asyncio.get_running_loop()
-        match how:
-            case "hang":
+        match await request.json():
+            case {"how": "hang"}:
                 loop.call_later(_REPLY_FIRST, time.sleep, 86400)
-            case "crash":
+            case {"how": "crash"}:
                 loop.call_later(_REPLY_FIRST, os._exit, CRASH_CODE)
-            case "stop-answering" | "slow" | "none":
-                self._how = how
-                self._seconds = float(body.get("seconds", 5))
+            case {"how": "stop-answering"}:
+                self._answering.clear()
+            case {"how": "slow", "seconds": int() | float() as seconds}:
+                self._delay = seconds
+            case {"how": "none"}:
+                self._delay = 0.0
+                self._answering.set()
             case _:
-                raise web.HTTPUnprocessableEntity(text="how must be hang, crash, stop-answering, slow or none")
-        return web.json_response({"how": how})
+                raise web.HTTPUnprocessableEntity(text="how must be hang, crash, stop-answering, slow (with seconds) or none")
+        return web.json_response({})

@@ -47,11 +47,13 @@ class DataFolder:
 
     def image(self, path: str) -> Path | None:
         """The file behind a picture's path; none when there is none, or when it lies outside the outputs."""
-        if "\0" in path:
+        try:
+            outputs = (self._root / "outputs").resolve()
+            file = (self._root / path).resolve()
+            shown = file.is_relative_to(outputs) and file.suffix.lower() in IMAGES and file.is_file()
+        except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, links in a circle
             return None
-        outputs = (self._root / "outputs").resolve()
-        file = (self._root / path).resolve()
-        return file if file.is_relative_to(outputs) and file.suffix.lower() in IMAGES and file.is_file() else None
+        return file if shown else None
 
     def read_options(self) -> dict[str, object]:
         """The saved settings; none where there are none, or where they cannot be read."""

@@ -138,7 +138,7 @@ document.addEventListener("drop", (event) => {
 
 $("failures").addEventListener("click", async ({ target }) => {
   if (!target.dataset.how) return;
-  const told = await call("easel/fail", { how: target.dataset.how }).then(() => "Asked for.", (error) => error.message);
+  const told = await call("easel/fail", { how: target.dataset.how, seconds: 5 }).then(() => "Asked for.", (error) => error.message);
   $("failure-status").textContent = `${target.textContent}: ${told}`;
 });
 $("register").addEventListener("click", async () => {
