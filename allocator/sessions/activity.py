@@ -13,7 +13,7 @@ from fleet.base import FleetError, NotFound
 
 def touched(session: Session, activity: Activity, profile: Profile) -> Session | None:
     """The session with this activity; a warning that came before it is taken back."""
-    if session.state not in USABLE or (session.activity and session.activity.at >= activity.at):
+    if session.state not in USABLE or (session.activity and session.activity.at > activity.at):
         return None
     seen = replace(session, activity=activity)
     active_since = session.entered(SessionState.ACTIVE) or session.enqueued_at
@@ -48,10 +48,10 @@ class Recorder:
         self._writing: dict[str, _Pending] = {}
         self._written_at: dict[str, float] = {}
 
-    def saw(self, key: str, kind: str) -> None:
+    def saw(self, key: str, kind: str, source: str = "") -> None:
         """A person did something in their session. In the warning it is written at once."""
         now = self._context.clock.time()
-        self._note(key, _Pending(now, activity=Activity(now, kind, self._context.identity)))
+        self._note(key, _Pending(now, activity=Activity(now, kind, source or self._context.identity)))
         session = self._context.sessions.get(key)
         if session and session.state is SessionState.ENDING:
             self._context.wake()

@@ -1,0 +1,320 @@
+"""A first click, when nothing fails and when something does."""
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from allocator.sessions.api import SessionRefused
+from allocator.sessions.context import Timing
+from allocator.sessions.model import SessionState
+from fleet.base import PREPARED_ANNOTATION, GameServerState
+from tests.fake_fleet import Fault
+from tests.sessions_world import FLEET, World, user, world
+
+ACTIVE = SessionState.ACTIVE
+SLOW = Timing(lease_seconds=15, sync=5)
+"""For tests in which minutes pass."""
+
+
+def is_active(w: World, key: str) -> bool:
+    return w.state(key) is ACTIVE
+
+
+async def test_a_click_gives_a_route_to_the_warm_webui() -> None:
+    async with world() as w:
+        (server,) = w.cluster.add(FLEET)
+        replica = await w.replica()
+        view = await replica.service.start(user(1))
+        assert view.state is SessionState.ALLOCATING
+        await w.until(lambda: replica.service.route("u1") is not None, within=1)
+        route = replica.service.route("u1")
+        assert route is not None
+        assert (route.uid, route.port) == (server.uid, server.ports["webui"])
+        assert w.state("u1") is ACTIVE
+
+
+async def test_50_clicks_in_parallel_get_one_gameserver() -> None:
+    async with world() as w:
+        w.cluster.add(FLEET, 5)
+        one, two = await w.replica(), await w.replica()
+        await asyncio.gather(*((one if n % 2 else two).service.start(user(1)) for n in range(50)))
+        await w.until(lambda: w.state("u1") is ACTIVE)
+        await w.clock.advance(60)
+        assert len(w.allocated("u1")) == 1
+
+
+async def test_50_users_racing_for_3_gameservers_are_served_in_order() -> None:
+    async with world() as w:
+        w.cluster.add(FLEET, 3)
+        replica = await w.replica()
+        for number in range(50):
+            await replica.service.start(user(number))
+            await w.clock.advance(0.01)
+        await w.until(lambda: w.count(ACTIVE) == 3 and w.count(SessionState.QUEUED) == 47)
+        served = [f"u{n}" for n in range(50) if w.state(f"u{n}") is ACTIVE]
+        assert served == ["u0", "u1", "u2"]
+        assert [replica.service.view(f"u{n}").position for n in range(3, 50)] == list(range(1, 48))
+        for number in range(5):
+            await replica.service.release(f"u{number}", "enough")
+            w.cluster.add(FLEET)
+            following = f"u{number + 3}"
+            await w.until(partial(is_active, w, following))
+
+
+async def test_the_reply_to_the_create_is_lost() -> None:
+    async with world() as w:
+        w.cluster.add(FLEET, 3)
+        replica = await w.replica()
+        replica.link.fail("create", Fault.LOST_REPLY)
+        await w.done(replica.service.start(user(1)))
+        await w.until(lambda: w.state("u1") is ACTIVE, within=2)
+        assert len(w.allocated("u1")) == 1
+
+
+async def test_the_create_never_arrives() -> None:
+    async with world() as w:
+        w.cluster.add(FLEET)
+        replica = await w.replica()
+        replica.link.fail("create", Fault.TIMEOUT)
+        await w.done(replica.service.start(user(1)))
+        await w.until(lambda: w.state("u1") is ACTIVE, within=2)
+
+
+async def test_the_reply_to_the_allocation_is_lost() -> None:
+    async with world() as w:
+        w.cluster.add(FLEET, 3)
+        replica = await w.replica()
+        replica.link.fail("allocate", Fault.LOST_REPLY)
+        await replica.service.start(user(1))
+        await w.until(lambda: w.state("u1") is ACTIVE, within=3)
+        assert [server.name for server in w.allocated("u1")] == [w.server_of("u1")]
+        assert replica.link.calls.count("allocate") == 1
+
+
+async def test_contention_and_timeouts_are_asked_again() -> None:
+    async with world() as w:
+        w.cluster.add(FLEET, 3)
+        replica = await w.replica()
+        replica.link.fail("allocate", Fault.CONTENTION, Fault.TIMEOUT, Fault.CONTENTION)
+        await replica.service.start(user(1))
+        await w.until(lambda: w.state("u1") is ACTIVE, within=5)
+        assert len(w.allocated("u1")) == 1
+
+
+async def test_an_allocation_that_lands_after_an_empty_list_is_deleted_after_settling() -> None:
+    async with world() as w:
+        w.cluster.add(FLEET, 3)
+        replica = await w.replica()
+        replica.link.fail("allocate", Fault.LATE)
+        await replica.service.start(user(1))
+        await w.until(lambda: w.state("u1") is ACTIVE, within=2)
+        named = w.server_of("u1")
+        await w.until(lambda: len(w.allocated("u1")) == 2, within=5)
+        await w.clock.advance(w.timing.settling - 2)
+        assert len(w.allocated("u1")) == 2
+        await w.until(lambda: len(w.allocated("u1")) == 1, within=5)
+        assert w.server_of("u1") == named
+        assert w.state("u1") is ACTIVE
+
+
+async def test_the_holder_dies_while_allocating_and_is_taken_over() -> None:
+    async with world() as w:
+        w.cluster.add(FLEET, 3)
+        leader, other = await w.replica(), await w.replica()
+        other.link.fail("allocate", Fault.LOST_REPLY)
+        await other.service.start(user(1))
+        await w.until(lambda: len(w.allocated("u1")) == 1, within=1, step=0.01)
+        other.kill()
+        assert w.state("u1") is SessionState.ALLOCATING
+        await w.until(lambda: w.state("u1") is ACTIVE, within=15)
+        assert len(w.allocated("u1")) == 1
+        assert leader.service.route("u1") is not None
+
+
+async def test_the_leader_dies_while_preparing_and_is_taken_over() -> None:
+    async with world() as w:
+        (server,) = w.cluster.add(FLEET)
+        w.cluster.slow.add(server.name)
+        leader = await w.replica()
+        other = await w.replica()
+        await leader.service.start(user(1))
+        await w.until(lambda: w.state("u1") is SessionState.PREPARING, within=1)
+        leader.kill()
+        w.cluster.slow.clear()
+        await w.until(lambda: w.state("u1") is ACTIVE, within=30)
+        assert other.service.stats().leading
+
+
+async def test_a_clean_stop_hands_over_at_once() -> None:
+    async with world() as w:
+        (server,) = w.cluster.add(FLEET)
+        w.cluster.slow.add(server.name)
+        leader = await w.replica()
+        await w.replica()
+        await leader.service.start(user(1))
+        await w.until(lambda: w.state("u1") is SessionState.PREPARING, within=1)
+        w.cluster.slow.clear()
+        leader.stop()
+        await w.until(lambda: w.state("u1") is ACTIVE, within=4)
+
+
+async def test_all_replicas_die_and_a_new_one_resumes_from_the_leases() -> None:
+    async with world() as w:
+        (server, *_) = w.cluster.add(FLEET, 1)
+        w.cluster.slow.add(server.name)
+        first = await w.replica()
+        await first.service.start(user(1))
+        await w.until(lambda: w.state("u1") is SessionState.PREPARING, within=1)
+        await first.service.start(user(2))
+        await w.until(lambda: w.state("u2") is SessionState.QUEUED, within=1)
+        first.kill()
+        w.cluster.slow.clear()
+        second = await w.replica()
+        assert second.service.view("u2").position == 1
+        second.service.page_seen("u2")
+        await w.until(lambda: w.state("u1") is ACTIVE, within=30)
+        w.cluster.add(FLEET)
+        await w.until(lambda: w.state("u2") is ACTIVE, within=5)
+
+
+async def test_a_released_waiting_place_stops_the_worker() -> None:
+    async with world() as w:
+        w.cluster.add(FLEET, 2)
+        replica = await w.replica()
+        replica.link.fail("allocate", Fault.LATE, Fault.TIMEOUT, Fault.TIMEOUT, Fault.TIMEOUT)
+        await replica.service.start(user(1))
+        await w.clock.advance(0)
+        await w.done(replica.service.release("u1", "Released by its user."))
+        assert w.state("u1") is SessionState.ENDED
+        await w.until(lambda: len(w.allocated("u1")) == 1, within=5)
+        assert replica.service.route("u1") is None
+        await w.until(lambda: not w.allocated("u1"), within=w.timing.settling + 5)
+
+
+async def test_a_place_in_the_queue_lapses_when_its_page_is_gone() -> None:
+    async with world(SLOW) as w:
+        replica = await w.replica()
+        for number in (1, 2):
+            await replica.service.start(user(number))
+        await w.until(lambda: w.count(SessionState.QUEUED) == 2)
+        for _ in range(30):
+            replica.service.page_seen("u2")
+            await w.clock.advance(5)
+        assert w.state("u1") is SessionState.ENDED
+        assert "lapsed" in replica.service.view("u1").reason
+        assert (w.state("u2"), replica.service.view("u2").position) == (SessionState.QUEUED, 1)
+
+
+async def test_a_page_that_only_another_replica_sees_keeps_the_place() -> None:
+    async with world(SLOW) as w:
+        leader, other = await w.replica(), await w.replica()
+        await leader.service.start(user(1))
+        for _ in range(30):
+            other.service.page_seen("u1")
+            await w.clock.advance(5)
+        assert w.state("u1") is SessionState.QUEUED
+
+
+async def test_a_forged_nonce_is_not_believed() -> None:
+    async with world(startup_deadline=30) as w:
+        (server,) = w.cluster.add(FLEET)
+        w.cluster.liars.add(server.name)
+        replica = await w.replica()
+        await replica.service.start(user(1))
+        await w.clock.advance(10)
+        assert w.state("u1") is SessionState.PREPARING
+        await w.until(lambda: w.state("u1") is SessionState.FAILED, within=40)
+        assert "not ready in time" in replica.service.view("u1").reason
+        await w.until(lambda: not w.allocated("u1"), within=w.timing.settling + 5)
+
+
+async def test_the_annotation_prepares_as_the_poll_does() -> None:
+    async with world() as w:
+        (server,) = w.cluster.add(FLEET)
+        w.cluster.liars.add(server.name)
+        replica = await w.replica()
+        await replica.service.start(user(1))
+        await w.until(lambda: w.state("u1") is SessionState.PREPARING)
+        session = w.session("u1")
+        assert session is not None
+        assert session.current is not None
+        now = w.cluster.servers.get(server.name)
+        recorded = {**now.annotations, PREPARED_ANNOTATION: session.current.nonce}
+        w.cluster.servers.update(replace(now, annotations=recorded))
+        await w.until(lambda: w.state("u1") is ACTIVE, within=2)
+
+
+async def test_a_gameserver_lost_while_preparing_is_replaced() -> None:
+    async with world() as w:
+        first, _ = w.cluster.add(FLEET, 2)
+        w.cluster.dead.add(first.name)
+        replica = await w.replica()
+        await replica.service.start(user(1))
+        await w.until(lambda: w.state("u1") is SessionState.PREPARING)
+        w.cluster.set_state(first.name, GameServerState.UNHEALTHY)
+        await w.until(lambda: w.state("u1") is ACTIVE, within=5)
+        assert w.server_of("u1") != first.name
+
+
+async def test_three_lost_gameservers_fail_the_session_with_a_reason() -> None:
+    async with world() as w:
+        servers = w.cluster.add(FLEET, 4)
+        w.cluster.dead.update(server.name for server in servers)
+        replica = await w.replica()
+        await replica.service.start(user(1))
+        for _ in range(3):
+            await w.until(lambda: w.state("u1") is SessionState.PREPARING)
+            w.cluster.remove(w.server_of("u1"))
+            await w.clock.advance(1)
+        assert w.state("u1") is SessionState.FAILED
+        assert "files are safe" in replica.service.view("u1").reason
+
+
+async def test_a_newcomer_waits_behind_those_who_wait() -> None:
+    async with world() as w:
+        replica = await w.replica()
+        await replica.service.start(user(1))
+        await w.until(lambda: w.state("u1") is SessionState.QUEUED)
+        view = await replica.service.start(user(2))
+        assert (view.state, view.position) == (SessionState.QUEUED, 2)
+        assert view.step == "No WebUI is free; a new one is being asked for."
+
+
+async def test_an_ended_session_starts_anew_and_one_that_ends_is_refused() -> None:
+    async with world() as w:
+        w.cluster.add(FLEET, 2)
+        replica = await w.replica()
+        await replica.service.start(user(1))
+        await w.until(lambda: w.state("u1") is ACTIVE)
+        first = w.session("u1")
+        await replica.service.release("u1", "enough")
+        with pytest.raises(SessionRefused, match="being ended"):
+            await replica.service.start(user(1))
+        await w.until(lambda: w.state("u1") is SessionState.ENDED, within=10)
+        await replica.service.start(user(1))
+        await w.until(lambda: w.state("u1") is ACTIVE)
+        second = w.session("u1")
+        assert first is not None
+        assert second is not None
+        assert first.uid != second.uid
+
+
+async def test_an_unknown_profile_and_an_unready_replica_are_refused() -> None:
+    async with world() as w:
+        replica = await w.replica()
+        with pytest.raises(SessionRefused, match="no profile 'nope'"):
+            await replica.service.start(user(1), "nope")
+        replica.kill()
+        await w.clock.advance(0)
+        with pytest.raises(SessionRefused, match="is starting"):
+            await replica.service.start(user(1))
+
+
+async def test_the_store_is_away_when_a_person_clicks() -> None:
+    async with world() as w:
+        replica = await w.replica()
+        replica.link.away = True
+        with pytest.raises(SessionRefused, match="Try again"):
+            await w.done(replica.service.start(user(1)))
