@@ -63,6 +63,11 @@ class LocalCluster:
         return tuple(self._controller.failures) if self._controller is not None else ()
 
     @property
+    def ever_ready(self) -> bool:
+        """Whether any GameServer was Ready since the start."""
+        return self._controller is not None and self._controller.ever_ready
+
+    @property
     def autoscaling_problems(self) -> dict[str, str]:
         """By Fleet: why the last review had no effect."""
         return dict(self._autoscaler.problems) if self._autoscaler is not None else {}

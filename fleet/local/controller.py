@@ -57,6 +57,7 @@ class Controller:
         self._wake = asyncio.Event()
         self._around = Surroundings(store, clock, run, gpus, Ports(), environment, self._ready, self._failed, asyncio.Event())
         self.failures: deque[Failure] = deque(maxlen=KEPT_FAILURES)
+        self.ever_ready = False
 
     def set_replicas(self, fleet: str, replicas: int) -> None:
         """From now on the Fleet should have so many."""
@@ -113,6 +114,7 @@ class Controller:
                 return self._store.create(new)
 
     def _ready(self, fleet: str) -> None:
+        self.ever_ready = True
         self._backoff[fleet] = Backoff()
 
     def _failed(self, failure: Failure) -> None:

@@ -63,9 +63,10 @@ def tail(path: Path, lines: int) -> tuple[str, ...]:
 def _prune(folder: Path) -> None:
     """Remove links, sockets and pipes, and then the folders that are empty, `folder` included; never a regular file."""
     for parent, folders, files in os.walk(folder, topdown=False, followlinks=False):
-        for path in (Path(parent, name) for name in files + folders):
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                path.unlink()
+        unwanted = [Path(parent, name) for name in files if Path(parent, name).is_symlink() or not Path(parent, name).is_file()]
+        links = [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
+        for path in unwanted + links:
+            path.unlink()
         with suppress(OSError):
             Path(parent).rmdir()
 
