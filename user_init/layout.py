@@ -1,4 +1,4 @@
-"""What goes where: pure functions from a WebUI's description and a GameServer to names. No I/O.
+"""What goes where: pure functions from a WebUI's description to names. No I/O.
 
     users/<key>/meta.json      who it is
     users/<key>/home/...       what the WebUI sees; Folder.home is a path in it
@@ -13,8 +13,7 @@ Names that user_init gives to what it finds in its way, so that nothing is ever 
 """
 
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, count, islice
 from pathlib import PurePosixPath
@@ -24,20 +23,9 @@ from webuis.base import Folder, FolderKind, WebUI
 META = "meta.json"
 HOME = "home"
 SHARED = "shared"
-_KEY = re.compile(r"u[0-9a-f]{40}")
-_NONCE = re.compile(r"[!-~]{1,128}")
 _NAME_BYTES = 255  # NAME_MAX of every filesystem in use
 _SUFFIX_BYTES = 32
 _NUMBERS = 9999
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """Whose GameServer this is, by which attempt. Only an allocation writes these, never what runs in the pod."""
-
-    key: str
-    nonce: str
-    identity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +35,6 @@ class Place:
     folder: Folder
     home: tuple[str, ...]
     seen: tuple[str, ...]
-
-
-def assignment(*, key: str, nonce: str, lease_uid: str, identity: str) -> Assignment | None:
-    """None when anything is missing or is not what an allocation writes: such a GameServer is nobody's."""
-    if not (_KEY.fullmatch(key) and _NONCE.fullmatch(nonce) and lease_uid):
-        return None
-    return Assignment(key, nonce, identity)
 
 
 def places(webui: WebUI) -> tuple[Place, ...]:
@@ -103,13 +84,6 @@ def merged(name: str) -> Iterator[str]:
     stem = name.removesuffix(suffix)
     yield name
     yield from (_with(stem, f" ({number})", suffix) for number in islice(count(2), _NUMBERS))
-
-
-def settings_payload(defaults: object, user: object) -> Mapping[str, object]:
-    """The user's settings over the description's. Raises `ValueError` when the user's are not a JSON object."""
-    if not isinstance(user, dict):
-        raise ValueError("the settings are not a JSON object")  # noqa: TRY004 - it is the value that is wrong
-    return {**(defaults if isinstance(defaults, dict) else {}), **user}
 
 
 def _with(stem: str, mark: str, suffix: str) -> str:

@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from logging import getLogger
 
+from user_init.assignment import Assignment
 from user_init.beneath import Dir, Kind
-from user_init.layout import HOME, META, Assignment, Place, components, link_target, shared_link
+from user_init.layout import HOME, META, Place, components, link_target, shared_link
 from user_init.links import Link, show
 from user_init.merge import Merge, ensure, move_aside
 from webuis.base import Folder

@@ -10,7 +10,8 @@ from typing import NoReturn, Self
 import pytest
 
 from user_init import beneath
-from user_init.layout import Assignment, Place, asides, before, merged, places
+from user_init.assignment import Assignment
+from user_init.layout import Place, asides, before, merged, places
 from user_init.prepare import Prepared, prepare
 from webuis.base import Busy, BusyState, Call, Folder, FolderKind, Starts, WebUI
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.user_init.disk import ALICE, BOB, PLACES, Disk, snapshot, without_renameat2, write
+from user_init.assignment import Assignment
 from user_init.beneath import Dir
-from user_init.layout import Assignment, places
+from user_init.layout import places
 from user_init.prepare import prepare, read_settings, share_models
 from webuis import registry
 
