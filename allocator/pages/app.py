@@ -39,8 +39,7 @@ def _error_pages(pages: Pages) -> Middleware:
             return pages.error(request, error)
         except SessionRefused as refused:
             return pages.error(request, ApiError.of(refused))
-        except web.HTTPRedirection as redirect:
-            redirect.headers["Cache-Control"] = "no-store"
+        except web.HTTPRedirection:
             raise
         except web.HTTPException as error:
             return pages.error(request, ApiError(error.status, "http", _SENTENCES.get(error.status, f"{error.reason}.")))

@@ -4,6 +4,7 @@ import re
 from urllib.parse import unquote
 
 from aiohttp import web
+from yarl import URL
 
 from allocator.api.app import RELEASED_BY_USER
 from allocator.api.replies import ApiError
@@ -55,7 +56,7 @@ class Pages:
         name = request.query.get("name")
         wanted = "" if name is None else name.strip().lower()
         if name is not None and _NAME.fullmatch(wanted):
-            raise web.HTTPSeeOther(f"http://{wanted}.localhost{port}/")
+            raise _see_other(f"http://{wanted}.localhost{port}/")
         user = user_of(request)
         return self._render.page(
             "sign_in.html",
@@ -76,7 +77,7 @@ class Pages:
         user, at = require_user(request), _at(request)
         view = self._sessions.view(user.key)
         if view.state in USABLE:
-            raise web.HTTPSeeOther(at)
+            raise _see_other(at)
         if view.state in WAITING:
             self._sessions.page_seen(user.key)
         return self._render.page(
@@ -87,23 +88,23 @@ class Pages:
         user, at = _changing(request)
         profile = (await request.post()).get("profile", "")
         await self._sessions.start(user, profile if isinstance(profile, str) else "")
-        raise web.HTTPSeeOther(page_url("start", at))
+        raise _see_other(page_url("start", at))
 
     async def extend(self, request: web.Request) -> web.Response:
         user, at = _changing(request)
         await self._sessions.extend(user)
-        raise web.HTTPSeeOther(page_url("desk", at))
+        raise _see_other(page_url("desk", at))
 
     async def release(self, request: web.Request) -> web.Response:
         user, at = _changing(request)
         await self._sessions.release(user.key, RELEASED_BY_USER)
-        raise web.HTTPSeeOther(page_url("start", at))
+        raise _see_other(page_url("start", at))
 
     async def desk(self, request: web.Request) -> web.Response:
         user, at = require_user(request), _at(request)
         view = self._sessions.view(user.key)
         if view.state not in USABLE:
-            raise web.HTTPSeeOther(page_url("start", at))
+            raise _see_other(page_url("start", at))
         return self._render.page(
             "desk.html", policy_changes={"frame-src": "'self'"}, user=user, view=view, at=at, pages=self._webui_pages(view)
         )
@@ -125,7 +126,7 @@ class Pages:
     def error(self, request: web.Request, error: ApiError) -> web.Response:
         """The page for a person where the API would answer its error shape."""
         if error.status == 401:
-            return web.Response(status=303, headers={"Location": page_url("sign-in").partition("?")[0]})
+            raise _see_other("/_atelier/sign-in")
         return self._render.page(
             "error.html",
             error.status,
@@ -138,6 +139,11 @@ class Pages:
     def _webui_pages(self, view: SessionView) -> list[str]:
         profile = self._settings.profile(view.profile)
         return [page.pattern for page in registry.get(profile.webui).pages] if profile else []
+
+
+def _see_other(location: str) -> web.HTTPSeeOther:
+    """As it is: what is percent-encoded in it stays so."""
+    return web.HTTPSeeOther(URL(location, encoded=True), headers={"Cache-Control": "no-store"})
 
 
 def _at(request: web.Request) -> str:
