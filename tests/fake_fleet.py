@@ -5,6 +5,7 @@ things go wrong: one that is not told to fail does not fail. All time is the clo
 """
 
 import asyncio
+import contextlib
 import json
 import random
 from collections import defaultdict, deque
@@ -24,6 +25,7 @@ from fleet.base import (
     Conflict,
     Event,
     EventType,
+    FleetError,
     GameServer,
     GameServerState,
     Lease,
@@ -68,10 +70,10 @@ class Link:
         self.calls.append(operation)
         await asyncio.sleep(0)
         fault = self._faults[operation].popleft() if self._faults[operation] else None
-        if self.chaos is not None:
-            await self._clock.sleep(self.chaos.choice([0.0, 0.0, 0.05, 0.3]))
-            if fault is None and self.chaos.random() < 0.15:
-                fault = self.chaos.choice(_CHAOS[operation == "allocate"])
+        if chaos := self.chaos:
+            await self._clock.sleep(chaos.choice([0.0, 0.0, 0.05, 0.3]))
+            if fault is None and chaos.random() < 0.15:
+                fault = chaos.choice(_CHAOS[operation == "allocate"])
         if self.away or fault is Fault.TIMEOUT:
             raise Uncertain(f"{operation}: no answer")
         if fault is Fault.CONFLICT and operation in ("update", "delete"):
@@ -95,7 +97,8 @@ class Link:
 
     async def _later(self, act: Callable[[], object]) -> None:
         await self._clock.sleep(LATE_SECONDS)
-        act()
+        with contextlib.suppress(FleetError):
+            act()
 
 
 _CHAOS = {True: [Fault.LOST_REPLY, Fault.TIMEOUT, Fault.LATE], False: [Fault.LOST_REPLY, Fault.TIMEOUT, Fault.CONFLICT]}
@@ -116,7 +119,7 @@ class _Client(Generic[T]):
         version = int(resource_version)
         while True:
             await _until(self._store.changed(version), self._clock, BOOKMARK_SECONDS)
-            if self._link.away:
+            if self._link.away or (self._link.chaos and self._link.chaos.random() < 0.01):
                 raise Uncertain("watch: cut off")
             events, version = self._store.since(version), self._store.version
             for event in events:

@@ -161,7 +161,7 @@ async def test_an_outage_longer_than_the_idle_timeout_releases_nobody_on_return(
             each.link.away = True
         await w.clock.advance(300)
         await other.service.presence(user(1), "keyboard")
-        await w.clock.advance(300)
+        await w.clock.advance(100)
         for each in (replica, other):
             each.link.away = False
         await w.clock.advance(60)
@@ -179,9 +179,11 @@ async def test_a_replica_that_comes_back_last_still_counts() -> None:
             each.link.away = True
         await w.clock.advance(300)
         await late.service.presence(user(1), "keyboard")
-        await w.clock.advance(200)
+        await w.clock.advance(100)
         leader.link.away = False
-        await w.clock.advance(10)
+        await w.clock.advance(12)
+        assert leader.service.stats().leading
+        assert w.state("u1") is ACTIVE
         late.link.away = False
         await w.clock.advance(60)
         assert w.state("u1") is ACTIVE

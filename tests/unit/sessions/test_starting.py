@@ -277,6 +277,7 @@ async def test_a_newcomer_waits_behind_those_who_wait() -> None:
         replica = await w.replica()
         await replica.service.start(user(1))
         await w.until(lambda: w.state("u1") is SessionState.QUEUED)
+        await w.clock.advance(1)
         view = await replica.service.start(user(2))
         assert (view.state, view.position) == (SessionState.QUEUED, 2)
         assert view.step == "No WebUI is free; a new one is being asked for."
