@@ -15,7 +15,8 @@ FIRST_IMAGE = Call(
     {"prompt": "", "steps": 1, "width": 64, "height": 64, "send_images": False, "save_images": False},
 )
 """No route says whether the model is loaded (`/sdapi/v1/options` names the last checkpoint, loaded or not), so the
-smallest image is asked for: the reply waits for the load, and the first person's image finds the GPU warmed up."""
+smallest image is asked for: the reply waits for the load, and the first person's image finds the GPU warmed up. Without
+any checkpoint in `shared/models/Stable-diffusion` there is none, and the WebUI is never ready."""
 
 
 def read_first_image(reply: object) -> bool:

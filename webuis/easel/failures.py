@@ -54,20 +54,21 @@ class Failures:
         return await handler(request)
 
     async def fail(self, request: web.Request) -> web.Response:
-        """`{"how": ...}`: hang, crash, stop-answering, slow (each reply is `seconds` late); none ends the last two."""
+        """`{"how": ...}`: hang, crash, stop-answering, or slow (each reply `seconds` late, else 5); none ends the last two."""
         loop = asyncio.get_running_loop()
-        match await request.json():
+        body = await request.json()
+        match body:
             case {"how": "hang"}:
                 loop.call_later(_REPLY_FIRST, time.sleep, 86400)
             case {"how": "crash"}:
                 loop.call_later(_REPLY_FIRST, os._exit, CRASH_CODE)
             case {"how": "stop-answering"}:
                 self._answering.clear()
-            case {"how": "slow", "seconds": int() | float() as seconds}:
+            case {"how": "slow"} if isinstance(seconds := body.get("seconds", 5.0), int | float):
                 self._delay = seconds
             case {"how": "none"}:
                 self._delay = 0.0
                 self._answering.set()
             case _:
-                raise web.HTTPUnprocessableEntity(text="how must be hang, crash, stop-answering, slow (with seconds) or none")
+                raise web.HTTPUnprocessableEntity(text="how must be hang, crash, stop-answering, slow or none")
         return web.json_response({})

@@ -73,7 +73,7 @@ def read(task: str, body: object) -> Order:
         height=_integer(body, "height", 512, 64, MAX_SIDE),
         steps=_integer(body, "steps", 20, 1, MAX_STEPS),
         images=_integer(body, "n_iter", 1, 1, MAX_IMAGES) * _integer(body, "batch_size", 1, 1, 8),
-        save=body.get("save_images") is True,
+        save=body.get("save_images") is not False,  # the original's default is not to
         send=body.get("send_images") is not False,
         start=start,
         strength=strength,

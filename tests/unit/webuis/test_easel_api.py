@@ -60,17 +60,17 @@ async def test_each_image_of_a_batch_has_the_next_seed(easel: Easel) -> None:
 
 
 async def test_images_are_saved_and_sent_only_as_asked(easel: Easel) -> None:
-    await easel.generate()
+    await easel.generate(save_images=False)
     assert easel.saved() == []
-    files, _ = await easel.generate(save_images=True, send_images=False)
+    files, _ = await easel.generate(send_images=False)
     assert files == []
     assert len(easel.saved()) == 1
 
 
 async def test_an_image_is_painted_over_by_its_denoising_strength(easel: Easel) -> None:
     body = {**SMALL, "init_images": ["data:image/jpeg;base64," + encoded("red", kind="JPEG")]}
-    faint = await easel.post(f"{API}/img2img", {**body, "denoising_strength": 0.1, "save_images": True})
-    strong = await easel.post(f"{API}/img2img", {**body, "denoising_strength": 1})
+    faint = await easel.post(f"{API}/img2img", {**body, "denoising_strength": 0.1})
+    strong = await easel.post(f"{API}/img2img", {**body, "denoising_strength": 1, "save_images": False})
     assert isinstance(faint, dict)
     assert isinstance(strong, dict)
     assert strong["images"] != faint["images"]
@@ -212,9 +212,9 @@ async def test_the_time_left_is_what_the_steps_so_far_took(tmp_path: Path) -> No
 async def test_an_interrupt_ends_the_running_order_and_only_that(tmp_path: Path) -> None:
     clock = FakeClock()
     async with running(tmp_path, clock, step_seconds=1.0) as easel, asyncio.TaskGroup() as group:
-        first = group.create_task(easel.generate(steps=1000, n_iter=3, save_images=True))
+        first = group.create_task(easel.generate(steps=1000, n_iter=3))
         await until(lambda: clock.sleepers == 1)
-        second = group.create_task(easel.generate(steps=1, save_images=True))
+        second = group.create_task(easel.generate(steps=1))
         await easel.in_line(1)
         await easel.post(f"{API}/interrupt", {})
         await clock.advance(1.0)
@@ -237,7 +237,7 @@ async def test_an_interrupt_of_nothing_does_not_reach_the_next_order(easel: Ease
 async def test_orders_wait_in_line_and_come_one_at_a_time(tmp_path: Path) -> None:
     clock = FakeClock()
     async with running(tmp_path, clock, step_seconds=1.0) as easel, asyncio.TaskGroup() as group:
-        orders = [group.create_task(easel.generate(steps=1, seed=seed, save_images=True)) for seed in (1, 2, 3)]
+        orders = [group.create_task(easel.generate(steps=1, seed=seed)) for seed in (1, 2, 3)]
         for _ in orders:
             await until(lambda: clock.sleepers == 1)
             await clock.advance(1.0)
@@ -248,7 +248,7 @@ async def test_orders_wait_in_line_and_come_one_at_a_time(tmp_path: Path) -> Non
 async def test_a_closed_page_does_not_end_its_generation(tmp_path: Path) -> None:
     clock = FakeClock()
     async with running(tmp_path, clock, step_seconds=1.0) as easel:
-        order = asyncio.ensure_future(easel.generate(steps=1, save_images=True))
+        order = asyncio.ensure_future(easel.generate(steps=1))
         await until(lambda: clock.sleepers == 1)
         order.cancel()
         await asyncio.wait([order])

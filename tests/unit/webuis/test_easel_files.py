@@ -42,12 +42,12 @@ async def test_an_image_is_kept_by_day_and_number_and_shown_newest_first(tmp_pat
 async def test_yesterdays_images_in_the_users_folder_appear_when_it_is_linked_in(easel: Easel, tmp_path: Path) -> None:
     home = tmp_path / "home"
     DataFolder(home).save_image("txt2img", png(), 1, NOON)
-    await easel.generate(save_images=True)
+    await easel.generate()
     outputs = easel.data / "outputs"
     outputs.rename(easel.data / "outputs (before)")
     outputs.symlink_to(home / "outputs")
     assert await easel.gallery() == ["outputs/txt2img-images/2023-11-14/00000-1.png"]
-    await easel.generate(save_images=True)
+    await easel.generate()
     assert len(await easel.gallery()) == 2
     assert len(list((home / "outputs").rglob("*.png"))) == 2
     async with easel.client.get("/file=" + (await easel.gallery())[0]) as reply:
@@ -58,7 +58,7 @@ async def test_an_image_begun_before_the_link_is_saved_behind_it(tmp_path: Path)
     clock = FakeClock()
     (tmp_path / "home").mkdir()
     async with running(tmp_path / "work", clock, step_seconds=1.0) as easel, asyncio.TaskGroup() as group:
-        made = group.create_task(easel.generate(steps=1, save_images=True))
+        made = group.create_task(easel.generate(steps=1))
         await until(lambda: clock.sleepers == 1)
         easel.data.mkdir()
         (easel.data / "outputs").symlink_to(tmp_path / "home")
@@ -78,8 +78,8 @@ async def test_settings_are_written_behind_the_link(easel: Easel, tmp_path: Path
 async def test_a_full_or_missing_folder_is_said_and_does_not_end_it(easel: Easel) -> None:
     easel.data.mkdir()
     (easel.data / "outputs").symlink_to(easel.data / "nowhere")
-    assert await easel.refused(f"{API}/txt2img", {"steps": 1, "width": 64, "height": 64, "save_images": True}) == 500
-    await easel.generate()
+    assert await easel.refused(f"{API}/txt2img", {"steps": 1, "width": 64, "height": 64}) == 500
+    await easel.generate(save_images=False)
 
 
 def test_a_number_is_never_given_twice(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ async def test_only_images_in_the_outputs_are_served(easel: Easel, path: str) ->
 
 
 async def test_an_image_is_served_in_parts_and_only_when_it_has_changed(easel: Easel) -> None:
-    [content], _ = await easel.generate(save_images=True)
+    [content], _ = await easel.generate()
     url = "/file=" + (await easel.gallery())[0]
     async with easel.client.get(url) as reply:
         assert await reply.read() == content

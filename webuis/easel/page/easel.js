@@ -6,6 +6,7 @@ const form = $("form");
 let start = null; // the image to start from, as a data URL
 let mine = false; // whether this page waits for an image
 let watching = false; // whether the last progress told of a job
+let finished = false; // whether that job's image is here already: a preview that comes late must not replace it
 
 async function call(path, body) {
   const reply = await fetch(path, body === undefined ? {} : {
@@ -34,14 +35,16 @@ function show(source, alt) {
 async function generate() {
   if (mine || !form.reportValidity()) return;
   mine = true;
+  finished = false;
   $("generate").disabled = true;
   say("Painting…");
-  const order = { save_images: true };
+  const order = {};
   for (const [name, value] of new FormData(form)) order[name] = form.elements[name].type === "number" ? Number(value) : value;
   if (start) Object.assign(order, { init_images: [start], denoising_strength: Number($("strength").value) });
   try {
     const work = await call(start ? "sdapi/v1/img2img" : "sdapi/v1/txt2img", order);
     const info = JSON.parse(work.info);
+    finished = true;
     show("data:image/png;base64," + work.images[0], info.prompt || "Untitled image");
     say(info.interrupted ? "Interrupted: the unfinished image is not kept." : `Done, with seed ${info.seed}.`);
   } catch (error) {
@@ -67,7 +70,8 @@ function progress(now) {
   $("interrupt").disabled = !job;
   $("steps-shown").textContent = job ? `Step ${step} of ${steps}${count > 1 ? `, image ${number + 1} of ${count}` : ""}` : "No image is being made";
   document.title = job ? `${percent} % - Easel` : "Easel";
-  if (job && now.current_image) show("data:image/jpeg;base64," + now.current_image, "Preview of the image being made");
+  if (!job) finished = false;
+  if (now.current_image && !finished) show("data:image/jpeg;base64," + now.current_image, "Preview of the image being made");
   if (watching && !job && !mine) showNewest().catch(() => {}); // another tab's image, or one from before a reload
   watching = Boolean(job);
 }
@@ -138,7 +142,7 @@ document.addEventListener("drop", (event) => {
 
 $("failures").addEventListener("click", async ({ target }) => {
   if (!target.dataset.how) return;
-  const told = await call("easel/fail", { how: target.dataset.how, seconds: 5 }).then(() => "Asked for.", (error) => error.message);
+  const told = await call("easel/fail", { how: target.dataset.how }).then(() => "Asked for.", (error) => error.message);
   $("failure-status").textContent = `${target.textContent}: ${told}`;
 });
 $("register").addEventListener("click", async () => {
