@@ -66,6 +66,10 @@ class Controller:
             self._replicas[fleet] = replicas
             self._wake.set()
 
+    def replicas(self, fleet: str) -> int:
+        """So many it should have."""
+        return self._replicas[fleet]
+
     def status(self, fleet: str) -> FleetStatus:
         items = [item for item in self._store.list().items if item.fleet == fleet]
         states = [item.state for item in items if not item.deleting and item.state not in TERMINAL]

@@ -29,15 +29,16 @@ class Plan:
 
 
 def plan(replicas: int, gameservers: Iterable[GameServer]) -> Plan:
-    """What brings a Fleet to `replicas`. Servers that are terminal or being deleted count for nothing.
+    """What brings a Fleet to `replicas`. Servers that are being deleted count for nothing.
 
-    Surplus servers go in the order of what is lost with them: those that are not Ready yet, then the youngest.
+    Terminal ones are replaced once they are being deleted, which is when their failure has been noted. Surplus servers
+    go in the order of what is lost with them: those that are not Ready yet, then the youngest.
     """
-    alive = [item for item in gameservers if not item.deleting and item.state not in TERMINAL]
-    surplus = len(alive) - replicas
+    present = [item for item in gameservers if not item.deleting]
+    surplus = len(present) - replicas
     if surplus <= 0:
         return Plan(create=-surplus)
-    loose = [item for item in alive if item.state not in HELD]
+    loose = [item for item in present if item.state not in HELD | TERMINAL]
     loose.sort(key=lambda item: (item.state not in BEFORE_READY, -item.created_at, item.name))
     return Plan(delete=tuple(loose[:surplus]))
 

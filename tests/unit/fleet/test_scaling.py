@@ -18,18 +18,15 @@ SERVERS = st.lists(
 )
 
 
-def counts(item: GameServer) -> bool:
-    return not item.deleting and item.state not in TERMINAL
-
-
 @given(replicas=st.integers(0, 20), servers=SERVERS)
 def test_a_plan_reaches_the_number_as_far_as_held_servers_allow(replicas: int, servers: list[GameServer]) -> None:
     wanted = plan(replicas, servers)
-    alive = sum(counts(item) for item in servers)
-    held = sum(counts(item) and item.state in HELD for item in servers)
-    assert alive + wanted.create - len(wanted.delete) == max(replicas, held if alive > replicas else 0)
+    present = [item for item in servers if not item.deleting]
+    fixed = sum(item.state in HELD | TERMINAL for item in present)
+    reached = len(present) + wanted.create - len(wanted.delete)
+    assert reached == (max(replicas, fixed) if len(present) > replicas else replicas)
     assert not (wanted.create and wanted.delete)
-    assert all(counts(item) and item.state not in HELD for item in wanted.delete)
+    assert all(item in present and item.state not in HELD | TERMINAL for item in wanted.delete)
 
 
 @given(servers=SERVERS)
