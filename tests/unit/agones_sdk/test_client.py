@@ -105,6 +105,15 @@ async def test_a_server_that_dies_during_a_call_is_unavailable_and_works_again_a
     assert await _once_it_is_back(client) == State.SCHEDULED
 
 
+async def test_a_client_that_found_the_port_closed_is_there_soon_after_it_opens(server: SdkServer, client: Client) -> None:
+    await server.stop()
+    for _ in range(3):
+        with pytest.raises(SdkUnavailable):
+            await client.get()
+    await server.start()
+    assert await _once_it_is_back(client) == State.SCHEDULED
+
+
 async def _once_it_is_back(client: Client) -> str:
     deadline = time.monotonic() + 10
     while True:
@@ -112,6 +121,7 @@ async def _once_it_is_back(client: Client) -> str:
             return (await client.get()).state
         except SdkUnavailable:
             assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
 
 
 async def test_the_raw_watch_has_the_state_first_then_each_change(server: SdkServer, client: Client) -> None:
