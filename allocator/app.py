@@ -18,7 +18,7 @@ from allocator.identity.secret import read_secret
 from allocator.operators.app import make_operators_app
 from allocator.operators.lag import LoopLag
 from allocator.operators.metrics import Metrics
-from allocator.operators.snapshot import GatewaySnapshot, Sources
+from allocator.operators.sources import GatewaySnapshot, Sources
 from allocator.pages.app import make_app
 from allocator.sessions.service import SessionService
 from allocator.settings import Settings, bind_hosts, split_address
@@ -63,11 +63,10 @@ def _identity() -> str:
 
 
 def _operators(settings: Settings, sessions: SessionService, gateway: Gateway, token: str) -> web.Application:
-    def gateway_snapshot() -> GatewaySnapshot:
-        open_connections = {"http": gateway.open_connections, "websocket": gateway.open_websockets}
-        return GatewaySnapshot(gateway.counters, open_connections)
+    def snapshot() -> GatewaySnapshot:
+        return GatewaySnapshot(gateway.counters, gateway.open_connections, gateway.open_websockets)
 
-    sources = Sources(lambda: sessions.ready, sessions.users, sessions.stats, gateway_snapshot, sessions.review)
+    sources = Sources(lambda: sessions.ready, sessions.stats, sessions.everyone, snapshot, sessions.review)
     lag = LoopLag()
     return make_operators_app(sessions, sources, Metrics(settings, sources, lag), lag, token)
 

@@ -70,7 +70,7 @@ def main() -> None:
     \b
     atelier up                       serve on http://localhost:8000, stop with Ctrl-C
     atelier status                   who holds which WebUI, since when, and why it is still alive
-    atelier release alice@localhost  take it back; the files stay
+    atelier release alice  take it back; the files stay
     atelier doctor                   what is missing on this machine, and how to mend it
 
     Settings come from a YAML file (--settings), then the environment (ATELIER_LISTEN, ATELIER_DATA, ...), then options.

@@ -8,6 +8,7 @@ import math
 import socket
 import struct
 from collections.abc import Callable
+from typing import cast
 
 from allocator.gateway import answers
 from allocator.gateway.answers import Answer
@@ -48,8 +49,7 @@ class ClientConnection(asyncio.Protocol):
     # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
         peername = transport.get_extra_info("peername")
         self.peer = peername[0] if peername else ""
         self._context.counters.connections_accepted += 1
