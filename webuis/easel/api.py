@@ -84,7 +84,7 @@ class Api:
     async def _set_options(self, request: web.Request) -> web.Response:
         changes = await _json(request)
         checkpoint = changes.get("sd_model_checkpoint", BUILT_IN)
-        if checkpoint != BUILT_IN and checkpoint not in dict(self._checkpoints):
+        if checkpoint not in [BUILT_IN, *(name for name, _ in self._checkpoints)]:
             return _refused(500, "RuntimeError", f"model {checkpoint!r} not found")
         options = self._options | changes
         try:

@@ -139,7 +139,10 @@ async def test_the_checkpoint_that_is_set_is_used_and_written_down(easel: Easel)
     saved = json.loads((easel.data / "settings" / "config.json").read_text())
     assert saved["sd_model_checkpoint"] == "dawn.ckpt"
     assert saved == await easel.get(f"{API}/options")
-    assert await easel.refused(f"{API}/options", {"sd_model_checkpoint": "gone.ckpt"}) == 500
+    others: list[object] = ["gone.ckpt", "../../secret.ckpt", None, []]
+    for other in others:
+        assert await easel.refused(f"{API}/options", {"sd_model_checkpoint": other}) == 500
+    assert saved == await easel.get(f"{API}/options")
 
 
 async def test_saved_settings_are_read_at_the_start(tmp_path: Path) -> None:
