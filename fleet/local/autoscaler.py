@@ -38,14 +38,17 @@ def review(uid: str, fleet: str, status: FleetStatus) -> dict[str, object]:
     return {"request": {"uid": uid, "name": fleet, "namespace": "default", "status": counts}, "response": None}
 
 
-def answer(body: object, uid: str) -> int | None:
-    """The replicas that an answered review names; None leaves the Fleet alone. Raises `ValueError` on anything else."""
+def answer(body: object, uid: str, asked_with: FleetStatus) -> int:
+    """The replicas that an answered review asks for. Raises `ValueError` when it is none.
+
+    `scale: false` means the number that the review said, as in Agones: it is right as it is.
+    """
     response = body.get("response") if isinstance(body, Mapping) else None
     if not isinstance(response, Mapping) or response.get("uid") != uid:
         raise ValueError("it has no response to this review")
     scale, replicas = response.get("scale"), response.get("replicas")
     if scale is False:
-        return None
+        return asked_with.replicas
     if scale is not True or type(replicas) is not int or not 0 <= replicas <= MAX_REPLICAS:
         raise ValueError(f"scale {scale!r} to {replicas!r} replicas makes no sense")
     return replicas
@@ -76,27 +79,27 @@ class Autoscaler:
                 self._problem(fleet, str(error))
             else:
                 self.problems.pop(fleet, None)
-                if replicas is not None:
-                    self._controller.set_replicas(fleet, replicas)
+                self._controller.set_replicas(fleet, replicas)
             await self._clock.sleep(SYNC_SECONDS)
 
-    async def _ask(self, fleet: str) -> int | None:
+    async def _ask(self, fleet: str) -> int:
         """Raises `HttpError`, `OSError` (no token), `ValueError` (no sense in the answer)."""
         uid = str(uuid.uuid4())
         token = (await asyncio.to_thread(self._webhook.token_file.read_text)).strip()
+        status = self._controller.status(fleet)
         url = urlsplit(self._webhook.url)
         reply = await http.call(
             url.hostname or "",
             url.port or 80,
             "POST",
             f"{url.path.rstrip('/')}/{fleet}",
-            payload=review(uid, fleet, self._controller.status(fleet)),
+            payload=review(uid, fleet, status),
             headers={"Authorization": f"Bearer {token}"},
             timeout=CALL_SECONDS,
         )
         if reply.status != 200:
             raise ValueError(f"status {reply.status}")
-        return answer(reply.json(), uid)
+        return answer(reply.json(), uid, status)
 
     def _problem(self, fleet: str, why: str) -> None:
         if self.problems.get(fleet) != why:

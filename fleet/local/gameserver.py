@@ -19,6 +19,7 @@ from runtime.clock import Clock
 log = logging.getLogger(__name__)
 ADDRESS = "127.0.0.1"
 LOG_LINES = 20
+LAST_GRACE_SECONDS = 4.0
 _KILL_AGAIN_SECONDS = 5.0
 
 
@@ -128,7 +129,7 @@ class GameServerRunner:
         with around.ports.some((WEBUI_PORT, USER_INIT_PORT)) as ports:
             async with sdk.serve() as sdk_port:
                 place = Place(self._name, self._uid, folder, sdk_port, ports, gpu)
-                pod = Pod(spec.containers, place, around.environment, around.clock, grace_seconds=spec.grace_seconds)
+                pod = Pod(spec.containers, place, around.environment, around.clock, grace_seconds=self._grace)
                 self._pod = pod
                 self._change(lambda item: replace(item, address=ADDRESS, ports=ports))
                 checking = tasks.create_task(self._check_health(sdk, spec.health))
@@ -154,6 +155,10 @@ class GameServerRunner:
         """Hold the GPU until the kernel lets go of the processes."""
         while await asyncio.to_thread(processes.end, mark, 0.0) and not self._around.closing.is_set():
             await self._around.clock.sleep(_KILL_AGAIN_SECONDS)
+
+    def _grace(self) -> float:
+        """The last stop of all has to fit into the ten seconds that the command has, with the allocator's own."""
+        return min(self._spec.grace_seconds, LAST_GRACE_SECONDS) if self._around.closing.is_set() else self._spec.grace_seconds
 
     def _scheduled(self) -> None:
         """A quick sidecar may have called Ready by now, and there is no way back from there."""

@@ -37,7 +37,10 @@ class Exit:
 
 
 class Pod:
-    """`run` starts everything and returns how the main container ended; whatever ends `run` ends all processes."""
+    """`run` starts everything and returns how the main container ended; whatever ends `run` ends all processes.
+
+    `grace_seconds` is asked when the end begins: from SIGTERM to SIGKILL.
+    """
 
     def __init__(
         self,
@@ -46,7 +49,7 @@ class Pod:
         environment: Mapping[str, str],
         clock: Clock,
         *,
-        grace_seconds: float,
+        grace_seconds: Callable[[], float],
     ) -> None:
         self._sidecars = [container for container in containers if container.restart]
         self._main = [container for container in containers if not container.restart]
@@ -114,8 +117,9 @@ class Pod:
 
     async def _stop(self) -> None:
         """SIGTERM to the main containers, then to the sidecars; SIGKILL for what is left anywhere."""
-        deadline = time.monotonic() + self._grace_seconds
-        await self._terminate(self._main, deadline - min(SIDECAR_SECONDS, self._grace_seconds / 2))
+        grace = self._grace_seconds()
+        deadline = time.monotonic() + grace
+        await self._terminate(self._main, deadline - min(SIDECAR_SECONDS, grace / 2))
         await self._terminate(reversed(self._sidecars), deadline)
         mark = f"ATELIER_GAMESERVER_UID={self._place.uid}"
         if left := await asyncio.to_thread(processes.end, mark, KILL_SECONDS):

@@ -5,7 +5,6 @@ compare and swap would report a conflict with itself.
 """
 
 import logging
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -20,6 +19,7 @@ from fleet.local.allocation import allocate
 from fleet.local.store import Store, T
 from fleet.local.wire import Kind
 from runtime.clock import Clock
+from runtime.sockets import bind_private
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -27,16 +27,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def serve(socket: Path, app: web.Application) -> AsyncIterator[None]:
-    """Listen on `socket` for the owner alone. Open watches are cut at the end."""
+    """Listen on `socket` for the owner alone. Open watches are cut at the end. Raises `OSError`."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    _remove(socket)
-    before = os.umask(0o177)  # the socket must never be there for others, not even for a moment
     try:
-        await web.UnixSite(runner, str(socket)).start()
-    finally:
-        os.umask(before)
-    try:
+        await web.SockSite(runner, bind_private(socket)).start()
         yield
     finally:
         await runner.cleanup()

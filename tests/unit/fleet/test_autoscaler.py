@@ -24,27 +24,28 @@ JSON = st.recursive(
     max_leaves=10,
 )
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+STATUS = FleetStatus(replicas=4, ready=1, reserved=0, allocated=2)
 
 
 @given(JSON)
 def test_garbage_is_never_a_number_of_replicas(body: object) -> None:
     with pytest.raises(ValueError, match="no response to this review"):
-        answer(body, "the uid that was asked with")
+        answer(body, "the uid that was asked with", STATUS)
 
 
 @pytest.mark.parametrize("replicas", [-1, 1001, True, 2.0, "3", None])
 def test_replicas_that_make_no_sense_are_refused(replicas: object) -> None:
     with pytest.raises(ValueError, match="makes no sense"):
-        answer({"response": {"uid": "u", "scale": True, "replicas": replicas}}, "u")
+        answer({"response": {"uid": "u", "scale": True, "replicas": replicas}}, "u", STATUS)
 
 
-def test_an_answer_names_the_replicas_or_leaves_the_fleet_alone() -> None:
-    assert answer({"response": {"uid": "u", "scale": True, "replicas": 0}}, "u") == 0
-    assert answer({"response": {"uid": "u", "scale": False, "replicas": 9}}, "u") is None
+def test_an_answer_names_the_replicas_or_says_that_those_there_are_right() -> None:
+    assert answer({"response": {"uid": "u", "scale": True, "replicas": 0}}, "u", STATUS) == 0
+    assert answer({"response": {"uid": "u", "scale": False, "replicas": 9}}, "u", STATUS) == STATUS.replicas
 
 
 def test_a_review_has_agones_shape() -> None:
-    assert review("u", "easel", FleetStatus(replicas=4, ready=1, reserved=0, allocated=2)) == {
+    assert review("u", "easel", STATUS) == {
         "request": {
             "uid": "u",
             "name": "easel",
