@@ -117,9 +117,9 @@ class ChunkedDecoder:
         return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), rest
 
     def _hold(self, start: bytes) -> None:
-        limit = {_Part.SIZE: MAX_CHUNK_LINE, _Part.DATA_END: 1, _Part.TRAILERS: MAX_TRAILERS}[self._part]
-        if len(start) > limit:
-            raise Malformed("a line of the chunked body is too long or has no end")
+        limit = MAX_TRAILERS if self._part is _Part.TRAILERS else MAX_CHUNK_LINE
+        if len(start) > limit or (self._part is _Part.DATA_END and start not in (b"", b"\r")):
+            raise Malformed("a line of the chunked body does not end")
         self._held = start
 
     def _line(self, line: bytes) -> None:

@@ -97,5 +97,5 @@ def _refuse(head: Request, refused: Refused) -> Answer:
     if is_navigation(head):
         return redirect(f"{APP}/{refused.page}")
     if refused.page == "sign-in":
-        return problem(401, "unauthenticated", f"Nobody is signed in: {refused.reason}")
+        return problem(401, "not_signed_in", f"Nobody is signed in: {refused.reason}")
     return problem(refused.status, "refused", refused.reason)
