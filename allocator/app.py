@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -23,9 +23,10 @@ from allocator.pages.app import make_app
 from allocator.sessions.service import SessionService
 from allocator.settings import Settings, bind_hosts, split_address
 from fleet.local import client
-from runtime.clock import SystemClock
+from runtime.clock import Clock, SystemClock
 from runtime.sockets import bind_private
 
+SYNC_SECONDS = 10.0
 DRAIN_SECONDS = 1.5
 """Running requests may go on so long when this replica ends; on a workstation it ends when everything does."""
 
@@ -49,12 +50,21 @@ async def serve(settings: Settings, fleet_socket: Path) -> None:
         stack.callback(running.cancel)
         await stack.enter_async_context(_served(make_app(sessions, settings, clock), pages))
         await stack.enter_async_context(_served(operators, split_address(settings.operators)))
+        await _until_ready(sessions, clock)
         host, port = split_address(settings.listen)
         await gateway.start(bind_hosts(host), port)
         stack.push_async_callback(gateway.stop, DRAIN_SECONDS)
         sys.stdout.write("serving\n")
         sys.stdout.flush()
         await stop.wait()
+
+
+async def _until_ready(sessions: SessionService, clock: Clock) -> None:
+    """Browsers come when sessions are known; without a store they come all the same, and are told."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SYNC_SECONDS):
+            while not sessions.ready:
+                await clock.sleep(0.02)
 
 
 def _identity() -> str:

@@ -15,17 +15,7 @@ def python() -> Path:
     interpreter, stamp = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "lock"
     if not stamp.exists() or stamp.read_text() != LOCK.read_text():
         subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-        install = [
-            interpreter,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--require-hashes",
-            "-r",
-            LOCK,
-        ]
-        subprocess.run(install, check=True)
+        pip = [str(interpreter), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "install", "--require-hashes", "--requirement", str(LOCK)], check=True)
         stamp.write_text(LOCK.read_text())
     return interpreter

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -171,6 +172,13 @@ def _command(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return ""
+
+
+@contextlib.contextmanager
+def short_folder() -> Iterator[Path]:
+    """A data folder for one test: pytest's own have paths too long for the sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="atelier-") as folder:
+        yield Path(folder)
 
 
 def images(data: Path) -> Iterator[Path]:

@@ -2,14 +2,14 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.artist import PATIENCE, artist, chromium, generate, webui
-from tests.running_atelier import RunningAtelier, images
+from tests.running_atelier import RunningAtelier, images, short_folder
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -23,9 +23,15 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-async def atelier(tmp_path: Path) -> AsyncIterator[RunningAtelier]:
+def data() -> Iterator[Path]:
+    with short_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+async def atelier(data: Path) -> AsyncIterator[RunningAtelier]:
     environment = {"EASEL_STEP_SECONDS": "0.05"}
-    async with RunningAtelier(tmp_path / "data", ("--size", "3", "--warm", "2"), environment) as running:
+    async with RunningAtelier(data, ("--size", "3", "--warm", "2"), environment) as running:
         yield running
 
 
@@ -162,10 +168,10 @@ async def test_presence_is_heard_and_counted(browser: Browser, atelier: RunningA
         assert view["state"] == "active"
 
 
-async def test_an_idle_release_is_announced_and_can_be_put_off(browser: Browser, tmp_path: Path) -> None:
+async def test_an_idle_release_is_announced_and_can_be_put_off(browser: Browser, data: Path) -> None:
     environment = {"ATELIER_TEST_MIN_IDLE": "1"}
     async with (
-        RunningAtelier(tmp_path / "data", ("--idle-timeout", "8s"), environment) as atelier,
+        RunningAtelier(data, ("--idle-timeout", "8s"), environment) as atelier,
         artist(browser, "alice", atelier.port) as alice,
     ):
         page, _ = await alice.at_work()
@@ -177,10 +183,10 @@ async def test_an_idle_release_is_announced_and_can_be_put_off(browser: Browser,
         await expect(page.get_by_role("button", name="Start again")).to_be_visible(timeout=PATIENCE)
 
 
-async def test_a_generation_longer_than_the_idle_timeout_is_not_cut(browser: Browser, tmp_path: Path) -> None:
+async def test_a_generation_longer_than_the_idle_timeout_is_not_cut(browser: Browser, data: Path) -> None:
     environment = {"ATELIER_TEST_MIN_IDLE": "1", "EASEL_STEP_SECONDS": "1"}
     async with (
-        RunningAtelier(tmp_path / "data", ("--idle-timeout", "4s"), environment) as atelier,
+        RunningAtelier(data, ("--idle-timeout", "4s"), environment) as atelier,
         artist(browser, "alice", atelier.port) as alice,
     ):
         _, frame = await alice.at_work()

@@ -2,14 +2,13 @@
 
 import hashlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from playwright.async_api import FilePayload, FrameLocator, Page, expect
 
 from tests import gradio_environment
 from tests.browser.artist import PATIENCE, artist, chromium
-from tests.running_atelier import RunningAtelier
+from tests.running_atelier import RunningAtelier, short_folder
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -20,17 +19,18 @@ def command() -> str:
 
 
 @pytest.fixture
-async def gradio(command: str, tmp_path: Path) -> AsyncIterator[tuple[Page, FrameLocator]]:
+async def gradio(command: str) -> AsyncIterator[tuple[Page, FrameLocator]]:
     options = ("--webui", "a1111", "--command", command, "--size", "1")
-    async with (
-        RunningAtelier(tmp_path / "data", options, {"GRADIO_ANALYTICS_ENABLED": "False"}) as atelier,
-        chromium() as browser,
-        artist(browser, "alice", atelier.port) as alice,
-    ):
-        page = await alice.open()
-        frame = page.frame_locator("#frame")
-        await expect(frame.locator("#prompt textarea")).to_be_visible(timeout=60_000)
-        yield page, frame
+    with short_folder() as data:
+        async with (
+            RunningAtelier(data, options, {"GRADIO_ANALYTICS_ENABLED": "False"}) as atelier,
+            chromium() as browser,
+            artist(browser, "alice", atelier.port) as alice,
+        ):
+            page = await alice.open()
+            frame = page.frame_locator("#frame")
+            await expect(frame.locator("#prompt textarea")).to_be_visible(timeout=60_000)
+            yield page, frame
 
 
 async def test_a_queued_event_brings_back_an_image_of_megabytes(gradio: tuple[Page, FrameLocator]) -> None:

@@ -1,20 +1,27 @@
 """The whole of Atelier, started as a user starts it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.running_atelier import RunningAtelier, Up
+from tests.running_atelier import RunningAtelier, Up, short_folder
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Up:
+def data() -> Iterator[Path]:
+    """The data folder."""
+    with short_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def up(data: Path) -> Up:
     """`async with up("--size", "2", EASEL_STEP_SECONDS="0.01") as atelier: ...`"""
 
     def make(*options: str, **environment: str) -> RunningAtelier:
-        return RunningAtelier(tmp_path / "data", options, environment)
+        return RunningAtelier(data, options, environment)
 
     return make
 

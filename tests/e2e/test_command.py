@@ -70,25 +70,25 @@ async def test_status_and_release_from_another_terminal(atelier: RunningAtelier)
     assert_one_clear_line(atelier_command("release", "nobody", *place), "nobody")
 
 
-def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
+def test_doctor_names_what_is_missing(data: Path) -> None:
     port, _ = free_ports()
-    well = atelier_command("doctor", "--data", str(tmp_path), "--port", str(port))
+    well = atelier_command("doctor", "--data", str(data), "--port", str(port))
     assert well.returncode == 0, well.stdout
-    ill = atelier_command("doctor", "--data", str(tmp_path), "--port", str(port), "--command", "/no/such/webui")
+    ill = atelier_command("doctor", "--data", str(data), "--port", str(port), "--command", "/no/such/webui")
     assert_one_clear_line(ill, "/no/such/webui", "--command")
 
 
-def test_a_port_in_use_is_said_with_another_to_take(tmp_path: Path) -> None:
+def test_a_port_in_use_is_said_with_another_to_take(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        run = atelier_command("up", "--data", str(tmp_path), "--port", str(port))
+        run = atelier_command("up", "--data", str(data), "--port", str(port))
     assert_one_clear_line(run, str(port), "--port")
 
 
-def test_an_unwritable_data_folder_is_said(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+def test_an_unwritable_data_folder_is_said(data: Path) -> None:
+    (data / "file").write_text("")
     port, _ = free_ports()
-    assert_one_clear_line(atelier_command("up", "--data", str(tmp_path / "file" / "x"), "--port", str(port)), "--data")
+    assert_one_clear_line(atelier_command("up", "--data", str(data / "file" / "x"), "--port", str(port)), "--data")
 
 
 @pytest.mark.parametrize(
@@ -105,24 +105,24 @@ def test_an_unwritable_data_folder_is_said(tmp_path: Path) -> None:
         (("--profile-file", "/no/such/file"), ("/no/such/file",)),
     ],
 )
-def test_a_bad_option_is_one_line_with_the_remedy(tmp_path: Path, options: tuple[str, ...], words: tuple[str, ...]) -> None:
+def test_a_bad_option_is_one_line_with_the_remedy(data: Path, options: tuple[str, ...], words: tuple[str, ...]) -> None:
     port, _ = free_ports()
     place = () if "--port" in options else ("--port", str(port))
-    assert_one_clear_line(atelier_command("up", "--data", str(tmp_path), *place, *options), *words)
+    assert_one_clear_line(atelier_command("up", "--data", str(data), *place, *options), *words)
 
 
-def test_a_broken_settings_file_is_one_line(tmp_path: Path) -> None:
-    file = tmp_path / "atelier.yaml"
+def test_a_broken_settings_file_is_one_line(data: Path) -> None:
+    file = data / "atelier.yaml"
     file.write_text("profiles: [{name: x, size: many}]")
     assert_one_clear_line(atelier_command("up", "--settings", str(file)), "profiles.0.size", "many", str(file))
 
 
-def test_a_webui_that_exits_at_once_ends_up_with_its_last_words(tmp_path: Path) -> None:
+def test_a_webui_that_exits_at_once_ends_up_with_its_last_words(data: Path) -> None:
     port, _ = free_ports()
     command = "sh -c 'echo missing library libfoo >&2; exit 7'"
-    run = atelier_command("up", "--data", str(tmp_path), "--port", str(port), "--command", command)
+    run = atelier_command("up", "--data", str(data), "--port", str(port), "--command", command)
     assert_one_clear_line(run, "7", "missing library libfoo")
-    assert not list((tmp_path / "run").rglob("*.sock"))
+    assert not list((data / "run").rglob("*.sock"))
 
 
 async def test_a_second_up_in_the_same_folder_is_refused(atelier: RunningAtelier) -> None:
