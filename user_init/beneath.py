@@ -102,11 +102,7 @@ class Dir:
 
     def move(self, name: str, into: "Dir", new: str) -> None:
         """Rename without overwriting. Raises `FileExistsError`; `OSError` (EXDEV) when `into` is on another filesystem."""
-        try:
-            _renameat2(self.fd, _single(name), into.fd, _single(new), _RENAME_NOREPLACE)
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise
+        if not _renameat2(self.fd, _single(name), into.fd, _single(new), _RENAME_NOREPLACE):
             self._move_as_nfs_can(name, into, new)
 
     def _move_as_nfs_can(self, name: str, into: "Dir", new: str) -> None:
@@ -118,13 +114,7 @@ class Dir:
 
     def exchange(self, one: str, other: str) -> bool:
         """Swap two names in one instant. False where the filesystem cannot."""
-        try:
-            _renameat2(self.fd, _single(one), self.fd, _single(other), _RENAME_EXCHANGE)
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise
-            return False
-        return True
+        return _renameat2(self.fd, _single(one), self.fd, _single(other), _RENAME_EXCHANGE)
 
     @contextmanager
     def reading(self, name: str) -> Iterator[int]:
@@ -216,10 +206,14 @@ def _single(name: str) -> str:
     return name
 
 
-def _renameat2(from_fd: int, name: str, to_fd: int, new: str, flags: int) -> None:
-    call = getattr(_LIBC, "renameat2", None)  # glibc 2.28
+def _renameat2(from_fd: int, name: str, to_fd: int, new: str, flags: int) -> bool:
+    """False where the C library (glibc has it since 2.28), the kernel or the filesystem cannot."""
+    call = getattr(_LIBC, "renameat2", None)
     if call is None:
-        raise OSError(errno.ENOSYS, "no renameat2", name)
-    if call(from_fd, os.fsencode(name), to_fd, os.fsencode(new), flags) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), name, None, new)
+        return False
+    if call(from_fd, os.fsencode(name), to_fd, os.fsencode(new), flags) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _UNSUPPORTED:
+        return False
+    raise OSError(number, os.strerror(number), name, None, new)

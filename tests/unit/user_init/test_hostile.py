@@ -68,7 +68,7 @@ def _plant(disk: Disk, outside: Path, entries: list[tuple[str, str, str, str]]) 
     return names
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     entries=ENTRIES,
     killed_after=st.none() | st.integers(0, 150),
