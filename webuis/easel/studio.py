@@ -4,7 +4,7 @@ import asyncio
 import base64
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 
 from PIL import Image
 
@@ -31,11 +31,11 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What came of an order: PNG files in base64, what they show, and whether it was cut short."""
+    """What came of an order: PNG files, what each shows, and whether it was cut short at the last one."""
 
-    images: list[bytes] = field(default_factory=list)
-    subjects: list[Subject] = field(default_factory=list)
-    interrupted: bool = False
+    images: list[bytes]
+    subjects: list[Subject]
+    interrupted: bool
 
 
 class Studio:
@@ -63,19 +63,17 @@ class Studio:
             self._began = self._clock.monotonic()
             stamp = str(int(self._clock.time()))
             self._tell(State(order.task, order.images, job_timestamp=stamp, sampling_steps=order.steps))
-            work = Work()
-            for number in range(order.images):
+            images: list[bytes] = []
+            subjects = [order.subject(number, checkpoint) for number in range(order.images)]
+            for number, subject in enumerate(subjects):
                 self._tell(replace(self.state, job_no=number, sampling_step=0))
-                subject = order.subject(number, checkpoint)
                 picture = await self._paint(subject)
-                interrupted = self.state.interrupted
-                content = await asyncio.to_thread(png, picture, infotext(subject))
-                work = Work([*work.images, content], [*work.subjects, subject], interrupted)
-                if interrupted:
+                images.append(await asyncio.to_thread(png, picture, infotext(subject)))
+                if self.state.interrupted:
                     break
                 if order.save:
-                    await asyncio.to_thread(self._save, order.task, content, subject.seed)
-            return work
+                    await asyncio.to_thread(self._save, order.task, images[-1], subject.seed)
+            return Work(images, subjects[: len(images)], self.state.interrupted)
         finally:
             self._preview = None
             self._tell(State())

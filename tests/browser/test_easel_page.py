@@ -16,7 +16,7 @@ from tests.browser.artist import ARGUMENTS
 from tests.conftest import CHROMIUM
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 GIVE = """([event, field, bytes]) => {
   const data = new DataTransfer();
   data.items.add(new File([new Uint8Array(bytes)], "a.png", { type: "image/png" }));
