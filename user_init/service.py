@@ -11,7 +11,7 @@ from typing import TypeVar
 from agones_sdk.backoff import Backoff
 from agones_sdk.client import Client
 from agones_sdk.errors import SdkError
-from agones_sdk.gameserver import GameServer
+from agones_sdk.gameserver import GameServer, State
 from agones_sdk.watch import Watch
 from runtime.clock import Clock
 from runtime.errors import UserError
@@ -74,6 +74,8 @@ class UserInit:
             async for gameserver in changes:
                 if who := assigned(gameserver):
                     return gameserver, who
+                if gameserver.state == State.ALLOCATED:
+                    _LOG.warning("allocated without a user, a nonce and a session: nothing is prepared for nobody")
         raise AssertionError("the watch never ends")
 
     async def _prepare(self, who: Assignment, *, again: bool) -> tuple[Step, ...]:
