@@ -108,7 +108,7 @@ class _Client(Generic[T]):
     """List and watch over a link."""
 
     def __init__(self, store: Store[T], link: Link, clock: Clock) -> None:
-        self._store = store
+        self._store: Store[T] = store
         self._link = link
         self._clock = clock
 
@@ -202,9 +202,7 @@ class Cluster:
         """It has a deletionTimestamp, and a finalizer until its pod is gone."""
         self.servers.update(replace(self.servers.get(name), deleting=True))
 
-    async def call(
-        self, host: str, port: int, method: str, path: str, *, payload: object = None, timeout: float
-    ) -> Reply:
+    async def call(self, host: str, port: int, method: str, path: str, *, payload: object = None, timeout: float) -> Reply:
         """What the pods answer; stands for `runtime.http.call`."""
         await asyncio.sleep(0)
         server = next((item for item in self.servers.list().items if port in item.ports.values()), None)

@@ -64,7 +64,10 @@ class World:
             link.away = True
             task.cancel()
 
-        replica = Replica(service, link, lambda: None if task.cancel() else None, kill)
+        def stop() -> None:
+            task.cancel()
+
+        replica = Replica(service, link, stop, kill)
         self.replicas.append(replica)
         await self.until(lambda: service.ready)
         return replica

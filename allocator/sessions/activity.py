@@ -46,7 +46,6 @@ class Recorder:
         self._context = context
         self._pending: dict[str, _Pending] = {}
         self._writing: dict[str, _Pending] = {}
-        self._written_at: dict[str, float] = {}
 
     def saw(self, key: str, kind: str, source: str = "") -> None:
         """A person did something in their session. In the warning it is written at once."""
@@ -75,21 +74,20 @@ class Recorder:
         self._pending[key] = pending.after(self._pending.get(key))
 
     def _due(self, key: str) -> bool:
-        session = self._context.sessions.get(key)
-        if session is None or session.state is SessionState.ENDING:
-            return True
-        waited = self._context.clock.monotonic() - self._written_at.get(key, float("-inf"))
-        settings = self._context.settings
-        coarse = self._context.profile(session).activity_resolution
-        return waited >= (coarse if session.state in USABLE else settings.queue_lapse / 4)
+        """Whether what the Lease says is older than is to be borne; in the warning, at once."""
+        session, now = self._context.sessions.get(key), self._context.clock.time()
+        if session is not None and session.state in WAITING:
+            return now - (session.page_seen or 0.0) >= self._context.settings.queue_lapse / 4
+        if session is not None and session.state is SessionState.ACTIVE and session.activity:
+            return now - session.activity.at >= self._context.profile(session).activity_resolution
+        return True
 
     async def _write(self, key: str) -> None:
         pending = self._writing[key] = self._pending.pop(key)
         try:
             await self._context.sessions.step(key, lambda session: self._record(session, pending))
-            self._written_at[key] = self._context.clock.monotonic()
         except (NotFound, Unreadable):
-            self._written_at.pop(key, None)
+            return  # there is nobody left to be kept alive
         except FleetError:
             self._note(key, pending)
             raise

@@ -3,7 +3,7 @@
 from allocator.policy import queue
 from allocator.sessions.context import Context
 from allocator.sessions.lease import Unreadable
-from allocator.sessions.model import WORKED_ON, Session, SessionState
+from allocator.sessions.model import WAITING, WORKED_ON, Session, SessionState
 from allocator.sessions.replica import Replica
 from allocator.sessions.starter import Starter
 from allocator.settings import Profile
@@ -19,18 +19,22 @@ class Dispatcher:
         self._context = context
         self._starter = starter
         self._replica = replica
-        self._dispatched: dict[str, float] = {}
 
     async def sync(self) -> None:
         """Raises `FleetError`."""
         for session in self._context.sessions.all():
-            if session.state in WORKED_ON and not self._starter.works_on(session):
-                if session.holder == self._context.identity or self._replica.gone(session):
-                    await self._take(session)
-            elif session.state is SessionState.QUEUED and self._context.settings.profile(session.profile) is None:
+            offered = self._context.settings.profile(session.profile) is not None
+            if not offered and session.state in WAITING and session.current is None:
                 await self._end(session, SessionState.FAILED, NOT_OFFERED)
+            elif session.state in WORKED_ON and self._abandoned(session):
+                await self._take(session)
         for profile in self._context.settings.profiles:
             await self._serve(profile)
+
+    def _abandoned(self, session: Session) -> bool:
+        if session.holder == self._context.identity:
+            return not self._starter.works_on(session)
+        return self._replica.gone(session)
 
     async def _serve(self, profile: Profile) -> None:
         evidence = self._replica.evidence_until()
@@ -40,12 +44,10 @@ class Dispatcher:
                 await self._end(session, SessionState.ENDED, queue.LAPSED)
             else:
                 waiting.append(session)
-        free = self._free(profile)
-        now = self._context.clock.monotonic()
-        if not waiting or free <= 0 or now < self._dispatched.get(profile.name, 0.0) + self._context.timing.retry:
-            return
-        self._dispatched[profile.name] = now
-        for session in waiting[:free]:
+        nothing_ready_at = self._starter.nothing_ready_at.get(profile.name, float("-inf"))
+        if self._context.clock.monotonic() - nothing_ready_at < self._context.timing.retry:
+            return  # memory is behind: it shows a server that is gone
+        for session in waiting[: max(0, self._free(profile))]:
             await self._take(session)
 
     def _free(self, profile: Profile) -> int:
@@ -84,7 +86,7 @@ class Dispatcher:
 
     async def _end(self, seen: Session, state: SessionState, reason: str) -> None:
         def end(session: Session) -> Session | None:
-            unchanged = session.state is SessionState.QUEUED and session.page_seen == seen.page_seen
+            unchanged = session.state is seen.state and session.page_seen == seen.page_seen
             return session.enter(state, self._context.clock.time(), reason) if unchanged else None
 
         try:

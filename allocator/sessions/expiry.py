@@ -5,6 +5,8 @@ from typing import Protocol
 
 from runtime.clock import Clock
 
+MANY, OLD_SECONDS = 1000, 600.0
+
 
 class Held(Protocol):
     """A Lease, or a session on one."""
@@ -40,9 +42,15 @@ class Expiry:
         renewal = (held.holder, held.renew_time)
         record = self._records.get(held.uid)
         if record is None or record.renewal != renewal:
+            self._prune(now)
             self._records[held.uid] = _Record(renewal, now)
             return False
         return now - record.seen_at > (held.duration_seconds or 0)
+
+    def _prune(self, now: float) -> None:
+        """Forgetting one that is still asked for only begins its time anew."""
+        if len(self._records) > MANY:
+            self._records = {uid: record for uid, record in self._records.items() if now - record.seen_at < OLD_SECONDS}
 
     def forget(self) -> None:
         """Begin anew: after the store was out of reach, silence proves nothing about the others."""

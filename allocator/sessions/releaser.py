@@ -37,6 +37,8 @@ class Releaser:
     async def sync(self) -> None:
         """One session's trouble does not hold up another's."""
         evidence = self._replica.evidence_until()
+        releasing = {s.key for s in self._context.sessions.all() if s.state is SessionState.RELEASING}
+        self._waiting = {key: waiting for key, waiting in self._waiting.items() if key in releasing}
         async with asyncio.TaskGroup() as group:
             for session in self._context.sessions.all():
                 group.create_task(forgiven(f"session {session.key}", self._look(session, evidence)))
@@ -101,7 +103,6 @@ class Releaser:
         uid = session.current.uid if session.current else ""
         server = next((server for server in await self._context.servers_of(session.key) if server.uid == uid), None)
         if server is None:
-            self._waiting.pop(session.key, None)
             await self._context.sessions.step(session.key, self._ended)
         elif not server.deleting and not self._shrinks_first(session, server):
             await self._context.fleet.delete(server)

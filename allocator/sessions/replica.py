@@ -26,6 +26,11 @@ class Replica:
         self._lease: Lease | None = None
         self._renewed_at: float | None = None
 
+    @property
+    def known(self) -> bool:
+        """Whether the others can know of this process: nothing may depend on what it sees before."""
+        return self._renewed_at is not None
+
     async def renew(self) -> None:
         """Publish `flushedThrough`. Raises `FleetError`."""
         context = self._context

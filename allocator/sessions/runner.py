@@ -51,7 +51,7 @@ class Runner:
 
     @property
     def ready(self) -> bool:
-        return self._running and self._context.synced
+        return self._running and self._replica.known and self._context.synced
 
     @property
     def leading(self) -> bool:

@@ -32,6 +32,8 @@ class Starter:
         self._context = context
         self._group: asyncio.TaskGroup | None = None
         self._working: set[str] = set()
+        self.nothing_ready_at: dict[str, float] = {}
+        """By profile: when (monotonic) the last allocation found no Ready server."""
 
     def run_in(self, group: asyncio.TaskGroup | None) -> None:
         self._group = group
@@ -86,6 +88,7 @@ class Starter:
             if session.state is SessionState.ALLOCATING:
                 server = await allocate(self._context, session, self._context.profile(session), first=first)
                 if server is None:
+                    self.nothing_ready_at[session.profile] = self._context.clock.monotonic()
                     await self._step(session, self._requeued)
                     return
                 session = await self._adopt(session, server)

@@ -15,7 +15,7 @@ from runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 TRIES = 10
-FIRST_PAUSE = 0.05
+FIRST_PAUSE, LAST_PAUSE = 0.05, 0.5
 CATCH_UP_SECONDS = 30.0
 """After so long the informer is right, and an own write that it does not show is gone again."""
 
@@ -89,7 +89,7 @@ class SessionStore:
                 if attempt == TRIES - 1:
                     raise
                 if isinstance(error, Uncertain):
-                    await self._clock.sleep(FIRST_PAUSE * 2**attempt)
+                    await self._clock.sleep(min(LAST_PAUSE, FIRST_PAUSE * 2**attempt))
             lease = await self._leases.get(key)
         raise AssertionError("unreachable: the last try returns or raises")
 
