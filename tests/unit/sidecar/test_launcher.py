@@ -212,12 +212,10 @@ async def test_sigterm_during_a_pause_does_not_wait_for_its_end(socket: Path) ->
         assert process.returncode == 0
 
 
-@pytest.mark.parametrize(
-    "line", [b"", b"status", b'"status"', b"[]", b"{}", b'{"do": "dance"}', b'{"do": ["stop"]}', b"\xff\xfe", b"[" * 20000]
-)
-async def test_a_malformed_request_gets_an_error_and_the_connection_goes_on(socket: Path, line: bytes) -> None:
+async def test_a_malformed_request_gets_an_error_and_the_connection_goes_on(socket: Path) -> None:
     async with launch(socket, "--wait", "--", *FOREVER), connect(socket) as control:
-        assert list(await control.send(line)) == ["error"]
+        for line in (b"", b"stop", b'"stop"', b"[]", b"{}", b'{"do": "dance"}', b'{"do": ["stop"]}', b"\xff\xfe", b"[" * 20000):
+            assert list(await control.send(line)) == ["error"], line
         assert (await control.ask("status"))["state"] == "waiting"
 
 
