@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +77,7 @@ class Pod:
                     task.cancel()
             return ended[-1] if ended else None
         finally:
-            await self._stop()
+            await _to_the_end(self._stop())
 
     def log_of(self, container: str) -> Path:
         return Path(self._place.folder, "logs", f"{container}.log")
@@ -142,3 +142,17 @@ class Pod:
 
 class Unkillable(Exception):
     """Processes sleep in the kernel and hold what they hold, a GPU perhaps. The text is their mark."""
+
+
+async def _to_the_end(work: Coroutine[None, None, None]) -> None:
+    """Await bounded work, even if this task is cancelled once more meanwhile: a server being deleted when all ends."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled

@@ -5,10 +5,11 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fleet.base import USER_LABEL, AllocationRequest, AllocationState, Event, GameServer, GameServerState, Lease
@@ -284,3 +285,45 @@ async def test_a_data_folder_with_too_long_a_path_is_refused_before_anything_sta
 async def test_the_socket_is_the_owners_alone(data: Path) -> None:
     async with running(data) as rig:
         assert rig.cluster.socket.stat().st_mode & 0o777 == 0o600
+
+
+COMMAND = """
+import asyncio, sys
+from pathlib import Path
+from fleet.local.cluster import LocalCluster
+from fleet.local.template import Container, FleetSpec
+from tests.unit.fleet import program
+
+async def main():
+    containers = (
+        Container("sidecar", (sys.executable, program.PATH, "ready", "ping", "sleep"), restart=True),
+        Container("webui", (sys.executable, program.PATH, "orphan", "deaf", "say=up", "sleep")),
+    )
+    cluster = LocalCluster(Path(sys.argv[1]), [FleetSpec("easel", containers, replicas=2)], instance=sys.argv[2], gpus=())
+    await cluster.run()
+
+asyncio.run(main())
+"""
+
+
+async def test_after_kill_9_of_the_command_nothing_is_left_and_the_next_one_starts(data: Path) -> None:
+    instance = str(uuid.uuid4())
+    mark = f"ATELIER_INSTANCE={instance}"
+    command = await asyncio.create_subprocess_exec(sys.executable, "-c", COMMAND, str(data), instance, start_new_session=True)
+    async with asyncio.timeout(30):
+        while [log.read_text() for log in data.glob("run/gameservers/*/logs/webui.log")] != ["up\n", "up\n"]:
+            await asyncio.sleep(0.02)
+    before = await asyncio.to_thread(processes.find, mark)
+    assert len(before) >= 10
+    command.kill()
+    await command.wait()
+    async with running(data, EASEL) as rig:  # it waits for the lock, which the guard holds until it is done
+        assert [process for process in before if is_alive(process)] == []
+        await rig.ready()
+        assert len(list((data / "run" / "gameservers").iterdir())) == 1
+
+
+def is_alive(process: processes.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE)
+    return False
