@@ -10,5 +10,5 @@ DEADLINE = 20.0
 async def eventually(condition: Callable[[], bool], deadline: float = DEADLINE) -> None:
     """Return as soon as the condition holds. Raises `TimeoutError` after `deadline` seconds."""
     async with asyncio.timeout(deadline):
-        while not condition():  # noqa: ASYNC110 - another process changes it
+        while not condition():
             await asyncio.sleep(0.01)
