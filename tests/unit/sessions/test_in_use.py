@@ -15,7 +15,7 @@ from tests.fake_fleet import Fault
 from tests.sessions_world import FLEET, Replica, World, user, world
 
 ACTIVE, ENDING, RELEASING = SessionState.ACTIVE, SessionState.ENDING, SessionState.RELEASING
-SLOW = Timing(lease_seconds=15, sync=5)
+SLOW = Timing(lease_seconds=30, sync=10)
 """For tests in which minutes pass."""
 
 
@@ -39,7 +39,7 @@ async def test_an_idle_session_is_warned_then_released_then_forgotten() -> None:
         uid = w.cluster.servers.get(server).uid
         began = w.clock.monotonic()
         await w.until(lambda: w.state("u1") is ENDING, within=400, step=1)
-        assert 240 <= w.clock.monotonic() - began <= 250
+        assert 240 <= w.clock.monotonic() - began <= 255
         view = replica.service.view("u1")
         assert view.releases_at == pytest.approx(view.now + 60, abs=6)
         assert replica.service.route("u1") is not None
@@ -181,7 +181,7 @@ async def test_a_replica_that_comes_back_last_still_counts() -> None:
         await late.service.presence(user(1), "keyboard")
         await w.clock.advance(100)
         leader.link.away = False
-        await w.clock.advance(12)
+        await w.clock.advance(25)
         assert leader.service.stats().leading
         assert w.state("u1") is ACTIVE
         late.link.away = False

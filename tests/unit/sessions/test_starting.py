@@ -14,7 +14,7 @@ from tests.fake_fleet import Fault
 from tests.sessions_world import FLEET, World, user, world
 
 ACTIVE = SessionState.ACTIVE
-SLOW = Timing(lease_seconds=15, sync=5)
+SLOW = Timing(lease_seconds=30, sync=10)
 """For tests in which minutes pass."""
 
 
