@@ -102,7 +102,7 @@ class Wire:
             return
 
     async def _message(self, connection: h11.Connection) -> Message:
-        start, fields, body = "", [], b""
+        start, fields, body = "", [], bytearray()
         connection.receive_data(self._rest) if self._rest else None
         self._rest = b""
         while True:
@@ -120,7 +120,7 @@ class Wire:
                 body += event.data
             elif isinstance(event, h11.EndOfMessage):
                 self._rest = connection.trailing_data[0]
-                return Message(start, fields, body)
+                return Message(start, fields, bytes(body))
             elif isinstance(event, h11.ConnectionClosed):
                 raise EOFError
 
