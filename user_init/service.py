@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from functools import partial
 from logging import getLogger
@@ -61,9 +61,8 @@ class UserInit:
             self._progress.allocated(who.nonce)
             # On record: a user_init that was killed had done it all, and the WebUI is in use with the user's settings.
             again = gameserver.annotations.get(PREPARED_ANNOTATION) == who.nonce
-            self._progress.prepared(await self._prepare(who, again=again))
+            self._progress.prepared(await self._prepare(who, tasks, again=again))
             tasks.create_task(self._record(who.nonce), name="record")
-            tasks.create_task(self._watch_arrivals(who.key), name="arrivals")
 
     async def _answer(self, nonce: str) -> Answer:
         self._watch.poke()
@@ -78,29 +77,32 @@ class UserInit:
                     _LOG.warning("allocated without a user, a nonce and a session: nothing is prepared for nobody")
         raise AssertionError("the watch never ends")
 
-    async def _prepare(self, who: Assignment, *, again: bool) -> tuple[Step, ...]:
-        """Do all that there is to do, as often as it takes."""
+    async def _prepare(self, who: Assignment, tasks: asyncio.TaskGroup, *, again: bool) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        filled = await self._insist(steps, "folders", partial(self._make_folders, who))
+        begun = asyncio.Event()  # watched first, listed then: no model arrives in between
+        tasks.create_task(self._watch_arrivals(who.key, begun), name="arrivals")
+        await begun.wait()
+        if self._webui.starts is Starts.AFTER_ALLOCATION:
+            await self._insist(steps, "start", partial(webui.start, self._settings.launcher_socket))
+        elif not again:
+            await self._attempt(steps, "models", self._refresh(filled))
+            await self._attempt(steps, "settings", self._apply_settings(who.key))
+        return tuple(steps)
+
+    async def _insist(self, steps: list[Step], name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do what nobody can go on without, as often as it takes."""
         backoff = Backoff(self._clock)
         while True:
-            steps: list[Step] = []
+            began = self._clock.monotonic()
             try:
-                filled = await self._timed(steps, "folders", self._make_folders(who))
-                if self._webui.starts is Starts.AFTER_ALLOCATION:
-                    await self._timed(steps, "start", webui.start(self._settings.launcher_socket))
-                elif not again:
-                    await self._attempt(steps, "models", self._refresh(filled))
-                    await self._attempt(steps, "settings", self._apply_settings(who.key))
-            except OSError as error:
-                _LOG.warning("not prepared, trying again: %s", error)
+                result = await work()
+            except OSError as error:  # TimeoutError is one
+                _LOG.warning("%s failed, trying again: %s", name, error)
                 await backoff.pause()
             else:
-                return tuple(steps)
-
-    async def _timed(self, steps: list[Step], name: str, work: Awaitable[T]) -> T:
-        began = self._clock.monotonic()
-        result = await work
-        steps.append(Step(name, self._clock.monotonic() - began))
-        return result
+                steps.append(Step(name, self._clock.monotonic() - began))
+                return result
 
     async def _attempt(self, steps: list[Step], name: str, work: Awaitable[None]) -> None:
         """Do what is better done, but keeps nobody from their WebUI."""
@@ -136,15 +138,18 @@ class UserInit:
                 _LOG.warning("not on record yet: %s", error)
             await self._clock.sleep(RECORD_SECONDS)
 
-    async def _watch_arrivals(self, key: str) -> None:
+    async def _watch_arrivals(self, key: str, begun: asyncio.Event) -> None:
         models = [place for place in self._places if place.folder.kind is FolderKind.MODELS and place.folder.refresh]
         folders = {link_target(self._settings.users, key, place): place.folder for place in models}
         try:
             async with arrivals.watching(folders) as arrived:
+                begun.set()
                 while True:
                     await self._refresh_quietly(folders[path] for path in await arrived.next(self._clock))
         except OSError as error:
             _LOG.warning("new models will not be listed by themselves: %s", error)
+        finally:
+            begun.set()
 
     async def _refresh_quietly(self, folders: Iterable[Folder]) -> None:
         try:

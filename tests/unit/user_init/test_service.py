@@ -1,6 +1,7 @@
 """From the allocation to the prepared folders, over a real SDK server, a real WebUI port and a real long poll."""
 
 import asyncio
+import errno
 import json
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -282,8 +283,17 @@ async def test_a_model_that_has_arrived_makes_the_webui_read_its_lists(tmp_path:
     async with staged(tmp_path) as stage:
         stage.allocate()
         assert (await stage.poll())[0] == 200
-        async with asyncio.timeout(10):
-            while stage.webui.requests.empty():  # nothing tells when it has begun to watch
-                write(stage.disk.work / "models" / "Lora" / "mine" / "new.safetensors", "weights")
-                await asyncio.sleep(0.05)
+        write(stage.disk.work / "models" / "Lora" / "mine" / "new.safetensors", "weights")
         assert await stage.webui.next() == ("/refresh", {})
+
+
+async def test_without_room_for_watches_the_user_gets_their_webui_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(observer: object, handlers: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(arrivals, "_begin", no_room)
+    async with staged(tmp_path) as stage:
+        stage.allocate()
+        assert (await stage.poll())[0] == 200
