@@ -6,11 +6,12 @@ One server on loopback: `/_atelier/` goes to the app with the user that the harn
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Locator, Page, expect
 from yarl import URL
 
 from allocator.api.requests import USER_HEADER
@@ -20,16 +21,8 @@ from allocator.pages.handlers import REFUSED_HEADER
 from allocator.settings import Profile, Settings
 from tests.fake_sessions import ALICE, FakeSessions
 
-CHROMIUM_ARGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+PATIENCE = 10_000
+"""Milliseconds for what should take a fraction of a second."""
 MEBIBYTE = 1024 * 1024
 FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})
 PAGES = {"/": "Easel", "/other": "Other"}
@@ -123,16 +116,6 @@ class PageHarness:
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_ARGS)
-        try:
-            yield browser
-        finally:
-            await browser.close()
-
-
-@asynccontextmanager
 async def pages(sessions: FakeSessions | None = None) -> AsyncIterator[PageHarness]:
     harness = PageHarness(sessions or FakeSessions())
     await harness.start()
@@ -141,3 +124,31 @@ async def pages(sessions: FakeSessions | None = None) -> AsyncIterator[PageHarne
     finally:
         async with asyncio.timeout(10):
             await harness.stop()
+
+
+@asynccontextmanager
+async def opened(browser: Browser, url: str, **options: Any) -> AsyncIterator[Page]:
+    """A tab of a new browser profile at `url`. An error of its scripts, or something that its policy forbids, fails."""
+    expect.set_options(timeout=PATIENCE)
+    context = await browser.new_context(**options)
+    troubles: list[str] = []
+    try:
+        page = await context.new_page()
+        page.set_default_timeout(PATIENCE)
+        watch(page, troubles)
+        await page.goto(url)
+        yield page
+        assert troubles == []
+    finally:
+        await context.close()
+
+
+def watch(page: Page, troubles: list[str]) -> None:
+    """Collects what a script threw and what the content security policy refused; failed requests are the tests' own."""
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda message: troubles.append(message.text) if "Content Security" in message.text else None)
+
+
+def reason(page: Page) -> Locator:
+    """Why the session ended, as it is shown."""
+    return page.locator(".reason").filter(visible=True)
