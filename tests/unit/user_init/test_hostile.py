@@ -49,7 +49,7 @@ def _plant(disk: Disk, outside: Path, entries: list[tuple[str, str, str, str]]) 
         base = disk.work if root == "work" else disk.home
         path = base / relative
         with suppress(OSError):
-            if path.parent.resolve() != path.parent or os.path.lexists(path):
+            if os.path.realpath(path.parent) != str(path.parent) or os.path.lexists(path):
                 continue  # the test itself follows no link either
             path.parent.mkdir(parents=True, exist_ok=True)
             if kind == "file":
