@@ -1,11 +1,12 @@
 """The leader's part in ending: warn, ask the WebUI itself, release, delete, and remember for a while why."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from allocator.policy import idleness, scaling
-from allocator.policy.idleness import Decision
+from allocator.policy.idleness import Decision, Facts
 from allocator.sessions.context import Context
 from allocator.sessions.control import forgiven
 from allocator.sessions.facts import facts
@@ -15,6 +16,8 @@ from allocator.sessions.replica import Replica
 from fleet.base import WEBUI_PORT, Conflict, GameServer, NotFound
 from runtime.http import HttpError
 from webuis.base import BusyState
+
+Act = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +44,38 @@ class Releaser:
         self._waiting = {key: waiting for key, waiting in self._waiting.items() if key in releasing}
         async with asyncio.TaskGroup() as group:
             for session in self._context.sessions.all():
-                group.create_task(forgiven(f"session {session.key}", self._look(session, evidence)))
+                if act := self._act(session, evidence):
+                    group.create_task(forgiven(f"session {session.key}", self._attempt(act)))
 
-    async def _look(self, session: Session, evidence: float) -> None:
+    def _act(self, session: Session, evidence: float) -> Act | None:
+        """What is to be done now for a session, if anything."""
+        now = self._context.clock.time()
+        if session.state in USABLE:
+            known = facts(session, self._context.server(session), self._context.profile(session), now)
+            decision = idleness.decide(known, evidence, now)
+            return None if decision is Decision.KEEP else partial(self._carry_out, session, known, decision)
+        if session.state is SessionState.RELEASING:
+            return partial(self._finish, session)
+        if session.state in OVER and now - session.since > self._context.settings.ended_lifetime:
+            return partial(self._context.sessions.delete, session)
+        return None
+
+    async def _attempt(self, act: Act) -> None:
         try:
-            if session.state in USABLE:
-                await self._judge(session, evidence)
-            elif session.state is SessionState.RELEASING:
-                await self._finish(session)
-            elif session.state in OVER and self._context.clock.time() - session.since > self._context.settings.ended_lifetime:
-                await self._context.sessions.delete(session)
+            await act()
         except (NotFound, Conflict, Unreadable):
             return  # it was changed meanwhile: the next look sees how
 
-    async def _judge(self, session: Session, evidence: float) -> None:
-        now = self._context.clock.time()
-        profile = self._context.profile(session)
-        known = facts(session, self._context.server(session), profile, now)
-        decision = idleness.decide(known, evidence, now)
+    async def _carry_out(self, session: Session, known: Facts, decision: Decision) -> None:
+        reason = idleness.deadline(known).reason
         if decision is Decision.WARN:
-            await self._move(session, SessionState.ENDING, idleness.deadline(known).reason)
+            await self._move(session, SessionState.ENDING, reason)
         elif decision is Decision.CLEAR:
             await self._move(session, SessionState.ACTIVE)
-        elif decision is Decision.RELEASE:
-            fresh = await self._ask(session)
-            if idleness.confirm(known, fresh, self._context.clock.time()):
-                await self._move(session, SessionState.RELEASING, idleness.deadline(known).reason)
-            else:
-                await self._move(session, SessionState.ACTIVE, not_idle_at=self._context.clock.time())
+        elif idleness.confirm(known, await self._ask(session), self._context.clock.time()):
+            await self._move(session, SessionState.RELEASING, reason)
+        else:
+            await self._move(session, SessionState.ACTIVE, not_idle_at=self._context.clock.time())
 
     async def _move(self, seen: Session, state: SessionState, reason: str = "", not_idle_at: float | None = None) -> None:
         """Another state, unless anything that was judged by has changed: then the next look judges anew."""
