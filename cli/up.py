@@ -26,8 +26,6 @@ from runtime.errors import UserError, first_of
 log = logging.getLogger("atelier")
 ALLOCATOR_START_SECONDS = 20.0
 ALLOCATOR_STOP_SECONDS = 4.0
-HOPELESS_FAILURES = 2
-"""So many GameServers in a row that never became Ready, before any did: the WebUI cannot be started as it is."""
 _RESTART_SECONDS = 0.5
 _LOOK_SECONDS = 0.25
 
@@ -135,7 +133,7 @@ class _Edition:
         warm = {profile.fleet for profile in self._settings.profiles if profile.warm}
         while True:
             failures = [failure for failure in self._cluster.failures if failure.fleet in warm]
-            if len(failures) >= HOPELESS_FAILURES and not self._cluster.ever_ready:
+            if failures and not self._cluster.ever_ready:
                 raise _hopeless(failures[-1])
             await asyncio.sleep(_LOOK_SECONDS)
 

@@ -20,6 +20,8 @@ class Rules:
 
     starts: Starts = Starts.BEFORE_ALLOCATION
     startup_deadline: float = 900.0
+    startup_attempts: int = 3
+    """A WebUI that ended so often before it was ready will not be ready by the deadline either."""
     adoption_deadline: float = 120.0
     idle_after: float = 10.0
     unknown_after: float = 15.0
@@ -122,11 +124,19 @@ def _looked(memory: Memory, gameserver: GameServer, seen: Observation, rules: Ru
             memory, unadopted_since=since if unadopted else None, busy=_tracked(memory.busy, gameserver, seen, rules)
         )
     memory = replace(memory, unadopted_since=None, busy=Track())
-    late = seen.now - memory.started_at >= rules.startup_deadline
-    if late and _is_starting(gameserver) and not _is_usable(seen, rules) and not memory.too_late:
-        reason = f"the WebUI was not ready within {rules.startup_deadline:g} s: {_what_is_missing(seen)}"
-        memory = replace(memory, too_late=reason)
+    if _is_starting(gameserver) and not _is_usable(seen, rules) and not memory.too_late:
+        memory = replace(memory, too_late=_why_hopeless(memory, seen, rules))
     return memory
+
+
+def _why_hopeless(memory: Memory, seen: Observation, rules: Rules) -> str:
+    """Why the start-up is given up; empty while there is hope."""
+    if seen.now - memory.started_at >= rules.startup_deadline:
+        return f"the WebUI was not ready within {rules.startup_deadline:g} s: {_what_is_missing(seen)}"
+    launcher = seen.launcher
+    if launcher is not None and launcher.restarts >= rules.startup_attempts:
+        return f"the WebUI ended {launcher.restarts} times before it was ready, the last time with code {launcher.exit}"
+    return ""
 
 
 def _tracked(track: Track, gameserver: GameServer, seen: Observation, rules: Rules) -> Track:

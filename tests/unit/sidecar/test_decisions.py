@@ -145,6 +145,18 @@ def test_a_webui_that_is_never_ready_ends_the_gameserver_and_says_why(launcher: 
     assert why in action.reason
 
 
+def test_a_webui_that_keeps_exiting_is_given_up_long_before_the_deadline() -> None:
+    world = World(State.SCHEDULED, Rules(startup_attempts=3))
+    assert world.look(5.0, launcher=LauncherStatus(LauncherState.BACKOFF, restarts=2, exit=7)) is None
+    action = world.look(5.0, launcher=LauncherStatus(LauncherState.BACKOFF, restarts=3, exit=7))
+    assert action == Shutdown("the WebUI ended 3 times before it was ready, the last time with code 7")
+
+
+def test_a_webui_that_exits_often_once_it_was_ready_is_left_to_its_launcher() -> None:
+    world = World(State.READY, Rules(startup_attempts=3))
+    assert world.look(5.0, launcher=LauncherStatus(LauncherState.BACKOFF, restarts=9, exit=7)) is None
+
+
 def test_a_webui_that_is_ready_a_moment_too_late_does_not_make_a_dying_gameserver_ready() -> None:
     world = World(State.SCHEDULED)
     assert isinstance(world.look(900.0), Shutdown)
