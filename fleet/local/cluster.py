@@ -86,7 +86,7 @@ class LocalCluster:
             descriptor = await stack.enter_async_context(lock(self._run, self._clock))
             guard = Guard(f"{INSTANCE}={self._instance}", descriptor, self._clock)
             stack.push_async_callback(guard.close)
-            await guard.start()
+            await self._start(guard)
             await asyncio.to_thread(folders.clear_all, self._run)
             records = self._run / "leases.json"
             saved = await asyncio.to_thread(journal.load, records)
@@ -122,6 +122,15 @@ class LocalCluster:
             await self._stop.wait()
             for task in tasks:
                 task.cancel()
+
+    async def _start(self, guard: Guard) -> None:
+        try:
+            await guard.start()
+        except (OSError, TimeoutError) as error:
+            raise UserError(
+                f"The process that ends everything with this command cannot be started ({error!r}).",
+                "Without it a killed command would leave processes behind: is the machine out of processes or memory?",
+            ) from error
 
     def _check_socket_paths(self) -> None:
         for spec in self._fleets:

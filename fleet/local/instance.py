@@ -16,7 +16,9 @@ from runtime.errors import UserError
 log = logging.getLogger(__name__)
 LOCK_SECONDS = 5.0
 """So long a new command waits for the guard of one that was killed to be done."""
-GUARD_SECONDS = 5.0
+GUARD_SECONDS = 20.0
+"""For its start; Python is slow on a machine that is busy. Its end is not waited for that long."""
+SWEEP_SECONDS = 5.0
 _RETRY_SECONDS = 0.1
 
 
@@ -102,7 +104,7 @@ class Guard:
         self._release()
         if self._process is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(GUARD_SECONDS):
+                async with asyncio.timeout(SWEEP_SECONDS):
                     await self._process.wait()
 
     def _release(self) -> None:

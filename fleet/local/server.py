@@ -28,7 +28,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @asynccontextmanager
 async def serve(socket: Path, app: web.Application) -> AsyncIterator[None]:
     """Listen on `socket` for the owner alone. Open watches are cut at the end. Raises `OSError`."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:
         await web.SockSite(runner, bind_private(socket)).start()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.base import GameServer, GameServerState
@@ -27,6 +27,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 STATUS = FleetStatus(replicas=4, ready=1, reserved=0, allocated=2)
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_garbage_is_never_a_number_of_replicas(body: object) -> None:
     with pytest.raises(ValueError, match="no response to this review"):

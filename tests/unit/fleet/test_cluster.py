@@ -247,7 +247,7 @@ def gpu_of(rig: Rig, gameserver: GameServer) -> str:
 
 async def test_everything_stops_within_its_grace_however_deaf_and_in_parallel(data: Path) -> None:
     deaf = container("webui", "deaf", "ready", "ping", "sleep")
-    async with running(data, FleetSpec("easel", (deaf,), replicas=4, grace_seconds=1.0)) as rig:
+    async with running(data, FleetSpec("easel", (deaf,), replicas=4, grace_seconds=1.5)) as rig:
         await rig.ready(4)
         began = time.monotonic()
     assert time.monotonic() - began < 5.0

@@ -1,6 +1,6 @@
 """Scaling decisions."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.base import GameServer, GameServerState
@@ -18,6 +18,7 @@ SERVERS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(replicas=st.integers(0, 20), servers=SERVERS)
 def test_a_plan_reaches_the_number_as_far_as_held_servers_allow(replicas: int, servers: list[GameServer]) -> None:
     wanted = plan(replicas, servers)
@@ -29,6 +30,7 @@ def test_a_plan_reaches_the_number_as_far_as_held_servers_allow(replicas: int, s
     assert all(item in present and item.state not in HELD | TERMINAL for item in wanted.delete)
 
 
+@settings(deadline=None)
 @given(servers=SERVERS)
 def test_a_server_that_someone_holds_is_never_deleted_by_scaling(servers: list[GameServer]) -> None:
     assert all(item.state not in HELD for item in plan(0, servers).delete)
@@ -43,12 +45,14 @@ def test_what_is_not_ready_goes_before_what_is_and_the_youngest_first() -> None:
     assert plan(1, [old, young, starting]).delete == (starting, young)
 
 
+@settings(deadline=None)
 @given(state=st.sampled_from(sorted(TERMINAL)), to=st.sampled_from(GameServerState))
 def test_no_way_leads_out_of_a_terminal_state(state: GameServerState, to: GameServerState) -> None:
     server = GameServer("s", "u", "1", "easel", state, 0.0)
     assert moved(server, to) is server
 
 
+@settings(deadline=None)
 @given(to=st.sampled_from(GameServerState))
 def test_a_server_that_is_being_deleted_changes_no_more(to: GameServerState) -> None:
     server = GameServer("s", "u", "1", "easel", GameServerState.ALLOCATED, 0.0, deleting=True)

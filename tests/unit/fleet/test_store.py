@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.base import Event, EventType, Expired, FleetError, Lease
@@ -44,6 +44,7 @@ def replay(items: tuple[Lease, ...], events: tuple[Event[Lease], ...]) -> dict[s
     return state
 
 
+@settings(deadline=None)
 @given(before=STEPS, after=STEPS)
 def test_a_list_and_the_events_after_it_make_the_next_list(before: list[tuple[str, str]], after: list[tuple[str, str]]) -> None:
     leases = store()
@@ -63,6 +64,7 @@ def test_a_list_and_the_events_after_it_make_the_next_list(before: list[tuple[st
         assert replay(listing.items, events) == {item.name: item for item in leases.list().items}
 
 
+@settings(deadline=None)
 @given(steps=STEPS, history=st.integers(1, 10))
 def test_a_version_is_either_complete_or_expired(steps: list[tuple[str, str]], history: int) -> None:
     leases, listings = store(history), []
