@@ -28,9 +28,15 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 class ClientConnection(asyncio.Protocol):
     """`deadline` is when `expire` ends it, on the gateway's clock; an exchange under way has none."""
 
-    def __init__(self, context: Context, on_lost: Callable[["ClientConnection"], None]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        on_made: Callable[["ClientConnection"], None],
+        on_lost: Callable[["ClientConnection"], None],
+    ) -> None:
         self._context = context
         self._deciding = context.deciding
+        self._on_made = on_made
         self._on_lost = on_lost
         self._pending = b""
         self._exchange: Exchange | None = None
@@ -54,6 +60,7 @@ class ClientConnection(asyncio.Protocol):
         self.peer = peername[0] if peername else ""
         self._context.counters.connections_accepted += 1
         self._wait(self._context.timeouts.idle)
+        self._on_made(self)
 
     def data_received(self, data: bytes) -> None:
         self._context.counters.received_bytes += len(data)

@@ -56,14 +56,13 @@ def decide(head: Request, who: User | Refused, route: Route | None) -> Decision:
     if for_app:
         return ToApp(user, refused.reason if refused else "")
     assert user is not None
-    at = quote(head.target, safe="/")
     if route is None:
         if is_navigation(head):
-            return redirect(f"{APP}/start?at={at}")
+            return _redirect_with_target("start", head)
         return problem(409, "no_session", f"There is no WebUI for you now. Start a session at {APP}/start.")
     page = head.method in ("GET", "HEAD") and route.webui.is_page(head.path)
     if page and is_navigation(head) and head.deciding.get(b"sec-fetch-dest") == b"document":
-        return redirect(f"{APP}/desk?at={at}")
+        return _redirect_with_target("desk", head)
     return ToWebUI(user, route, route.webui.person_request(head.method, head.path), page)
 
 
@@ -76,7 +75,7 @@ def is_navigation(head: Request) -> bool:
 
 
 def _forbidden(head: Request) -> Answer | None:
-    if head.deciding.get(b"service-worker") == b"script":
+    if b"service-worker" in head.deciding or head.deciding.get(b"sec-fetch-dest") == b"serviceworker":
         message = "A service worker would answer for the pages around the WebUI too: none can be registered here."
         return problem(403, "service_worker", message)
     if (head.websocket or head.method not in _SAFE) and _cross_site(head):
@@ -91,6 +90,10 @@ def _cross_site(head: Request) -> bool:
         return site not in (b"same-origin", b"none")
     origin = head.deciding.get(b"origin")
     return origin is not None and origin.partition(b"://")[2].lower() != head.host.lower()
+
+
+def _redirect_with_target(page: str, head: Request) -> Answer:
+    return redirect(f"{APP}/{page}?at={quote(head.target, safe='/')}")
 
 
 def _refuse(head: Request, refused: Refused) -> Answer:

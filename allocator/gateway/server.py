@@ -100,10 +100,13 @@ class Gateway:
         return sum(len(splices) for splices in self._context.splices.values())
 
     def _accept(self) -> ClientConnection:
-        client = ClientConnection(self._context, self._lost)
+        return ClientConnection(self._context, self._made, self._lost)
+
+    def _made(self, client: ClientConnection) -> None:
         self._clients.add(client)
         self._empty.clear()
-        return client
+        if not self._listeners:
+            client.drain()  # it was accepted just before the stop
 
     def _lost(self, client: ClientConnection) -> None:
         self._clients.discard(client)

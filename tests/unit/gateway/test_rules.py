@@ -176,8 +176,9 @@ def test_a_link_from_another_site_may_be_followed() -> None:
     assert location(decision) == "/_atelier/desk?at=/"
 
 
-def test_a_service_worker_is_refused() -> None:
-    assert error(decide(head("GET /sw.js", "Service-Worker: script"), ALICE, ROUTE)) == (403, "service_worker")
+@pytest.mark.parametrize("field", ["Service-Worker: script", "Sec-Fetch-Dest: serviceworker"])
+def test_a_service_worker_is_refused(field: str) -> None:
+    assert error(decide(head("GET /sw.js", field), ALICE, ROUTE)) == (403, "service_worker")
 
 
 def test_only_what_a_person_causes_is_told_as_such() -> None:
