@@ -19,7 +19,8 @@ KEPT = 50
 BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, float("inf"))
 """Upper bounds of the histogram of start durations, in seconds."""
 OUTCOMES = ("active", "failed", "left")
-_BROKEN = frozenset({GameServerState.UNHEALTHY, GameServerState.ERROR})
+_BROKEN = frozenset({GameServerState.UNHEALTHY, GameServerState.ERROR, GameServerState.SHUTDOWN})
+"""Entered by a server that was never Ready: its start failed. One that its Fleet no longer wants is only deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,11 @@ class History:
         old, new = change.old, change.new
         if old is None or new is None or old.state not in BEFORE_READY:
             return
+        if new.deleting:
+            return
         if new.state in _BROKEN:
             self._failures[new.fleet] = Failures(self.failures(new.fleet).count + 1, self._clock.time())
-        elif new.state not in BEFORE_READY and not new.deleting and new.state is not GameServerState.SHUTDOWN:
+        elif new.state not in BEFORE_READY:
             self._failures.pop(new.fleet, None)
             self._cold[new.fleet].append(max(0.0, self._clock.time() - new.created_at))
 

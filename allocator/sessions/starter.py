@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from dataclasses import replace
+from functools import partial
 from typing import Never
 
 from allocator.sessions.allocation import allocate
@@ -70,17 +71,9 @@ class Starter:
 
     async def _keep(self, session: Session) -> Never:
         """Renew the hold, and give up when the WebUI takes too long."""
-        deadline = self._context.profile(session).startup_deadline
         while True:
             await self._context.clock.sleep(self._context.timing.renew)
-
-            def renew_or_fail(now_held: Session) -> Session:
-                now = self._context.clock.time()
-                if now_held.state is SessionState.PREPARING and now - now_held.since > deadline:
-                    return replace(now_held, current=None).enter(SessionState.FAILED, now, TOO_SLOW)
-                return self.renewed(now_held)
-
-            await self._step(session, renew_or_fail)
+            await self._step(session, self._renewed_or_failed)
 
     async def _start(self, session: Session, first: bool) -> None:
         while True:
@@ -97,7 +90,7 @@ class Starter:
                 await Preparation(self._context, session.key, session.current, self._context.webui(session)).run(server)
             except Lost as lost:
                 log.warning("session %s lost GameServer %s: %s", session.key, session.current.name, lost)
-                session = await self._step(session, self._started_over)
+                session = await self._step(session, partial(self._started_over, session.current))
                 first = False
                 continue
             await self._step(session, self._usable)
@@ -120,14 +113,21 @@ class Starter:
     async def _step(self, session: Session, change: Step) -> Session:
         """A step of the one who still works on it. Raises `Superseded`, `FleetError`."""
 
-        def mine(held: Session) -> bool:
-            return held.attempt == session.attempt and held.state in WORKED_ON
+        def mine(held: Session) -> Session | None:
+            return change(held) if held.attempt == session.attempt and held.state in WORKED_ON else None
 
-        stepped = await self._context.sessions.step(session.key, lambda held: change(held) if mine(held) else None)
+        stepped = await self._context.sessions.step(session.key, mine)
         over = stepped.state in OVER or stepped.state is SessionState.RELEASING
         if over or stepped.attempt != session.attempt or stepped.uid != session.uid:
             raise Superseded
         return stepped
+
+    def _renewed_or_failed(self, session: Session) -> Session:
+        now = self._context.clock.time()
+        too_slow = now - session.since > self._context.profile(session).startup_deadline
+        if session.state is SessionState.PREPARING and too_slow:
+            return replace(session, current=None).enter(SessionState.FAILED, now, TOO_SLOW)
+        return self.renewed(session)
 
     def _requeued(self, session: Session) -> Session:
         return session.enter(SessionState.QUEUED, self._context.clock.time())
@@ -137,7 +137,9 @@ class Starter:
         active = session.enter(SessionState.ACTIVE, now)
         return replace(active, activity=Activity(now, "start", self._context.identity), failures=0)
 
-    def _started_over(self, session: Session) -> Session:
+    def _started_over(self, lost: GameServerRef, session: Session) -> Session | None:
+        if session.current != lost:
+            return None  # done already: only the reply was lost
         now = self._context.clock.time()
         over = replace(session, current=None, failures=session.failures + 1)
         if over.failures >= PATIENCE:

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from allocator.policy import idleness, queue
+from allocator.policy import idleness, queue, scaling
 from allocator.policy.queue import Supply
 from allocator.sessions.context import Context
 from allocator.sessions.facts import busy, facts
 from allocator.sessions.history import History
 from allocator.sessions.model import USABLE, Session, SessionState, SessionView
+from allocator.settings import Profile
 from fleet.base import BEFORE_READY, USER_LABEL, GameServerState
 
 _STEPS = {
@@ -42,7 +43,7 @@ class Views:
             since=session.since,
             last_activity=session.activity,
             reason=session.reason,
-            step=_waiting(supply, profile.size) if position else _STEPS.get(session.state, ""),
+            step=self._waiting(supply, profile) if position else _STEPS.get(session.state, ""),
             timeline=tuple((state.value, at) for state, at in session.timeline),
             now=now,
             presence_seconds=profile.activity_resolution,
@@ -86,12 +87,14 @@ class Views:
             return max(0.0, supply.warm_start - (now - began))
         return None
 
-
-def _waiting(supply: Supply, size: int) -> str:
-    if supply.ready:
-        return "A WebUI is free; you are about to get one."
-    if supply.starting_for:
-        return "A new WebUI is starting."
-    if supply.room:
-        return "No WebUI is free; a new one is being asked for."
-    return "The only WebUI is in use." if size == 1 else f"All {size} WebUIs are in use."
+    def _waiting(self, supply: Supply, profile: Profile) -> str:
+        """Why one waits."""
+        if supply.ready:
+            return "A WebUI is free; you are about to get one."
+        if scaling.paused_until(self._history.failures(profile.fleet)):
+            return "Starting a WebUI has failed several times. It is tried again from time to time; tell whoever runs Atelier."
+        if supply.starting_for:
+            return "A new WebUI is starting."
+        if supply.room:
+            return "No WebUI is free; a new one is being asked for."
+        return "The only WebUI is in use." if profile.size == 1 else f"All {profile.size} WebUIs are in use."

@@ -92,13 +92,13 @@ async def tolerant(act: Awaitable[object]) -> None:
         return
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 async def test_no_user_has_two_gameservers_and_none_leaks(seed: int) -> None:
     async with world() as w:
         chaos = Chaos(w, seed)
         await chaos.add_replica()
         await chaos.add_replica()
-        for _ in range(50):
+        for _ in range(40):
             await chaos.step()
         for replica in chaos.living():
             replica.link.chaos = None

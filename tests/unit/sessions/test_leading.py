@@ -144,3 +144,27 @@ async def test_the_expected_time_comes_from_measured_starts() -> None:
         assert view.step == "A new WebUI is starting."
         assert view.eta_seconds is not None
         assert 30 <= view.eta_seconds <= 31
+
+
+async def test_failed_starts_in_a_row_stop_the_asking_and_are_told() -> None:
+    async with world(size=3) as w:
+        replica = await w.replica()
+        await replica.service.start(user(1))
+        await w.until(lambda: w.state("u1") is SessionState.QUEUED)
+        for state in (GameServerState.UNHEALTHY, GameServerState.ERROR, GameServerState.SHUTDOWN):
+            (server,) = w.cluster.add(FLEET, 1, GameServerState.STARTING)
+            await w.clock.advance(1)
+            w.cluster.set_state(server.name, state)
+            await w.clock.advance(1)
+            w.cluster.remove(server.name)
+        await w.clock.advance(1)
+        assert replica.service.stats().failed_starts[FLEET] == 3
+        assert "failed several times" in replica.service.view("u1").step
+        answer = replica.service.review({"request": {"uid": "1", "name": FLEET, "status": {"replicas": 0}}})
+        assert answer is not None
+        assert answer["response"] == {"uid": "1", "scale": False, "replicas": 0}
+        (server,) = w.cluster.add(FLEET, 1, GameServerState.STARTING)
+        await w.clock.advance(1)
+        w.cluster.set_state(server.name, GameServerState.READY)
+        await w.clock.advance(1)
+        assert replica.service.stats().failed_starts[FLEET] == 0

@@ -272,6 +272,21 @@ async def test_three_lost_gameservers_fail_the_session_with_a_reason() -> None:
         assert "files are safe" in replica.service.view("u1").reason
 
 
+async def test_a_lost_reply_counts_no_gameserver_twice() -> None:
+    async with world() as w:
+        servers = w.cluster.add(FLEET, 4)
+        w.cluster.dead.update(server.name for server in servers)
+        replica = await w.replica()
+        await replica.service.start(user(1))
+        await w.until(lambda: w.state("u1") is SessionState.PREPARING)
+        w.cluster.remove(w.server_of("u1"))
+        replica.link.fail("update", Fault.LOST_REPLY)
+        await w.clock.advance(2)
+        session = w.session("u1")
+        assert session is not None
+        assert (session.state, session.failures) == (SessionState.PREPARING, 1)
+
+
 async def test_a_newcomer_waits_behind_those_who_wait() -> None:
     async with world() as w:
         replica = await w.replica()
