@@ -48,7 +48,7 @@ class SessionService:
         call: HttpCall = http.call,
         timing: Timing | None = None,
     ) -> None:
-        servers = Informer(fleet, clock, indexed=(USER_LABEL,))
+        servers = Informer(fleet, clock)
         known = Informer(leases, clock)
         self._sessions = SessionStore(leases, known, clock)
         self._context = Context(

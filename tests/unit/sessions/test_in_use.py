@@ -10,7 +10,7 @@ import pytest
 from allocator.sessions.api import SessionRefused
 from allocator.sessions.context import Timing
 from allocator.sessions.model import SessionState
-from fleet.base import BUSY_ANNOTATION, GameServerState
+from fleet.base import BUSY_ANNOTATION, NONCE_ANNOTATION, USER_LABEL, GameServerState
 from tests.fake_fleet import Fault
 from tests.sessions_world import FLEET, Replica, World, user, world
 
@@ -250,8 +250,24 @@ async def test_the_delete_is_lost_refused_and_late() -> None:
     async with in_use() as (w, replica, server):
         replica.link.fail("delete", Fault.TIMEOUT, Fault.CONFLICT, Fault.LATE)
         await w.done(replica.service.release("u1", "Released by its user."))
+        assert replica.service.route("u1") is None
+        assert not await replica.service.admit("u1")
         await w.until(lambda: w.state("u1") is SessionState.ENDED, within=60)
         assert w.cluster.servers.find(server) is None
+
+
+@pytest.mark.parametrize("field", ["nonce", "label"])
+async def test_a_server_that_the_allocation_did_not_mark_for_this_user_is_not_routed(field: str) -> None:
+    async with in_use() as (w, replica, name):
+        server = w.cluster.servers.get(name)
+        if field == "nonce":
+            server = replace(server, annotations={**server.annotations, NONCE_ANNOTATION: "another"})
+        else:
+            server = replace(server, labels={USER_LABEL: "u2"})
+        w.cluster.servers.update(server)
+        await w.clock.advance(0)
+        assert replica.service.route("u1") is None
+        assert replica.service.route("u2") is None
 
 
 async def test_the_leader_dies_during_a_release() -> None:

@@ -225,6 +225,7 @@ async def test_a_forged_nonce_is_not_believed() -> None:
         await replica.service.start(user(1))
         await w.clock.advance(10)
         assert w.state("u1") is SessionState.PREPARING
+        assert replica.service.route("u1") is None, "allocated is not usable"
         await w.until(lambda: w.state("u1") is SessionState.FAILED, within=40)
         assert "not ready in time" in replica.service.view("u1").reason
         await w.until(lambda: not w.allocated("u1"), within=w.timing.settling + 5)
