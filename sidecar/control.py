@@ -27,14 +27,22 @@ class LauncherStatus:
     pid: int | None = None
     exit: int | None = None
     error: str | None = None
+    restarts: int = 0
+    """Starts after the first."""
 
     @classmethod
     def parse(cls, line: bytes) -> Self:
         """Raises `ValueError` for what no launcher says."""
         match json.loads(line):
-            case {"state": str(state), "pid": int() | None as pid, "exit": int() | None as code, **rest}:
+            case {
+                "state": str(state),
+                "pid": int() | None as pid,
+                "exit": int() | None as code,
+                "restarts": int(restarts),
+                **rest,
+            }:
                 error = rest.get("error")
-                return cls(LauncherState(state), pid, code, None if error is None else str(error))
+                return cls(LauncherState(state), pid, code, None if error is None else str(error), restarts)
         raise ValueError(f"no launcher says {line[:80]!r}")
 
 

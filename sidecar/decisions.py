@@ -133,9 +133,11 @@ def _why_hopeless(memory: Memory, seen: Observation, rules: Rules) -> str:
     """Why the start-up is given up; empty while there is hope."""
     if seen.now - memory.started_at >= rules.startup_deadline:
         return f"the WebUI was not ready within {rules.startup_deadline:g} s: {_what_is_missing(seen)}"
-    launcher = seen.launcher
-    if launcher is not None and launcher.restarts >= rules.startup_attempts:
-        return f"the WebUI ended {launcher.restarts} times before it was ready, the last time with code {launcher.exit}"
+    match seen.launcher:
+        case LauncherStatus(state=LauncherState.BACKOFF, restarts=restarts, exit=code) if (
+            restarts + 1 >= rules.startup_attempts
+        ):
+            return f"the WebUI ended {restarts + 1} times before it was ready, the last time with code {code}"
     return ""
 
 

@@ -147,8 +147,8 @@ def test_a_webui_that_is_never_ready_ends_the_gameserver_and_says_why(launcher: 
 
 def test_a_webui_that_keeps_exiting_is_given_up_long_before_the_deadline() -> None:
     world = World(State.SCHEDULED, Rules(startup_attempts=3))
-    assert world.look(5.0, launcher=LauncherStatus(LauncherState.BACKOFF, restarts=2, exit=7)) is None
-    action = world.look(5.0, launcher=LauncherStatus(LauncherState.BACKOFF, restarts=3, exit=7))
+    assert world.look(5.0, launcher=LauncherStatus(LauncherState.BACKOFF, restarts=1, exit=7)) is None
+    action = world.look(5.0, launcher=LauncherStatus(LauncherState.BACKOFF, restarts=2, exit=7))
     assert action == Shutdown("the WebUI ended 3 times before it was ready, the last time with code 7")
 
 
