@@ -108,8 +108,9 @@ def _of_fleet(fleet: str, review: object) -> object:
 
 
 def _names(session: UserSession) -> tuple[str, ...]:
-    """What an operator may call its user: the key, the whole identity, or the subject that the identity ends with."""
-    return (session.key, session.identity, _subject(session))
+    """What an operator may call its user: the key, the identity, the subject it ends with, or what is before that one's @."""
+    subject = _subject(session)
+    return (session.key, session.identity, subject, subject.partition("@")[0])
 
 
 def _subject(session: UserSession) -> str:

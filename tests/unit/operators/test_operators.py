@@ -127,8 +127,9 @@ async def test_an_unsynced_replica_lists_and_releases_nothing(operator: Client, 
     assert await error(await operator.delete("/sessions/alice")) == (503, "not_synced")
 
 
-@pytest.mark.parametrize("name", ["alice", "dev%7Calice", ALICE.key])
+@pytest.mark.parametrize("name", ["alice", "alice@localhost", "dev%7Calice@localhost", ALICE.key])
 async def test_a_session_is_released_by_its_users_name_identity_or_key(operator: Client, world: World, name: str) -> None:
+    world.users[ALICE.key] = "dev|alice@localhost"
     world.sessions.set(ALICE, SessionState.ACTIVE)
     reply = await operator.delete(f"/sessions/{name}")
     assert (await reply.json())["state"] == "ended"
