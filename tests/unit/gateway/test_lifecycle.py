@@ -47,7 +47,7 @@ async def test_a_connection_may_be_idle_for_more_than_600_seconds_but_not_for_ev
     assert await used.ended()
 
 
-async def test_a_reply_may_take_hours(rig: Rig) -> None:
+async def test_a_reply_may_take_longer_than_any_time_out(rig: Rig) -> None:
     done = asyncio.Event()
 
     async def drawing(wire: Wire) -> None:
@@ -59,8 +59,7 @@ async def test_a_reply_may_take_hours(rig: Rig) -> None:
     wire = await rig.connect()
     await wire.send(request("POST /sdapi/v1/img2img", "Content-Length: 2", body=b"{}"))
     await eventually(lambda: rig.alice.connections == 1)
-    for _ in range(10):
-        await rig.clock.advance(1000)
+    await rig.clock.advance(700)
     done.set()
     assert (await wire.reply()).body == b"image"
 
