@@ -151,11 +151,3 @@ def test_only_what_carries_the_whole_mark_is_ended(mark: str) -> None:
     finally:
         stranger.kill()
         stranger.wait()
-
-
-def test_a_process_that_forks_faster_than_one_look_is_ended(mark: str) -> None:
-    script = "import os, time\nwhile True:\n if os.fork(): time.sleep(0.002); os._exit(0)\n os.setsid()"
-    first = spawn(mark, sys.executable, "-c", script)
-    first.wait(timeout=10)
-    assert processes.end(mark, 10.0) == set()
-    assert processes.find(mark) == set()
