@@ -100,12 +100,12 @@ def alive_because(facts: Facts, now: float) -> str:
         return "It ends soon unless you go on working or ask for more time."
     if facts.busy is BusyState.BUSY:
         return "The WebUI is working."
+    if now - facts.last_activity < 60:
+        return "You are working in it."
     if facts.busy is BusyState.UNKNOWN:
         return "The WebUI does not say whether it is working, so it is kept for longer than an idle one."
-    quiet = now - max(facts.last_activity, facts.busy_since)
-    if quiet < 60:
-        return "You are working in it."
-    return f"You or the WebUI were at work {_span(quiet)} ago."
+    quiet = _span(now - max(facts.last_activity, facts.busy_since))
+    return f"You or the WebUI were at work {quiet} ago."
 
 
 def _longest(facts: Facts) -> Deadline:

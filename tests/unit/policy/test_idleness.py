@@ -103,6 +103,7 @@ def test_the_webui_is_asked_before_the_release(facts: Facts, fresh: BusyState, n
 def test_the_reason_reads_as_a_sentence() -> None:
     assert deadline(IDLE).reason == "It was idle for 10 minutes."
     assert alive_because(BUSY, 1100) == "The WebUI is working."
-    assert alive_because(IDLE, 1010) == "You are working in it."
+    assert alive_because(IDLE, 1010) == alive_because(UNKNOWN, 1010) == "You are working in it."
+    assert "does not say" in alive_because(UNKNOWN, 1100)
     assert alive_because(IDLE, 1400) == "You or the WebUI were at work 7 minutes ago."
     assert "ask for more time" in alive_because(replace(IDLE, ending_since=1), 1400)
