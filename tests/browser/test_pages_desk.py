@@ -130,7 +130,7 @@ async def test_the_bar_says_how_long_how_busy_and_why(harness: PageHarness, page
     await expect(page.locator("#status .when-busy")).to_be_visible()
     await expect(page.locator("#left")).to_have_text("")
     await page.locator("#status").click()
-    await expect(page.locator("#why")).to_contain_text("An image is being made.")
+    await expect(page.locator("#why")).to_contain_text("An image is made.")
     await page.keyboard.press("Escape")
     harness.sessions.change(ALICE, busy=None)
     await expect(page.locator("#status .when-unknown")).to_be_visible()

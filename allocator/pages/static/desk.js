@@ -9,6 +9,7 @@ const get = (id) => document.getElementById(id);
 const page = get("page");
 const NEAR = 60; // seconds before a release that is not announced yet
 const LAST_CALL = 20;
+const SOON = 600; // before that, the limit of a WebUI that works is nobody's concern
 let view = JSON.parse(page.dataset.view);
 let gameserver = view.gameserver;
 let over = false;
@@ -32,13 +33,16 @@ function update(next) {
   if (!over && view.state !== "active" && view.state !== "ending") end();
   show(view);
   presence.pace(view);
-  const busy = ["busy", "idle"].includes(view.busy?.state) ? view.busy.state : "unknown";
-  get("status").dataset.busy = get("why-busy").dataset.busy = busy;
+  get("status").dataset.busy = busy();
   if (!over && view.gameserver !== gameserver) {
     gameserver = view.gameserver;
     frame.reload(); // released and started again elsewhere, while nobody told us
   }
   tick();
+}
+
+function busy() {
+  return ["busy", "idle"].includes(view.busy?.state) ? view.busy.state : "unknown";
 }
 
 /** What a call answered, unless something newer was heard meanwhile. */
@@ -66,7 +70,7 @@ function leave() {
 function tick() {
   if (over) return;
   const left = view.releases_at === null ? null : view.releases_at - now();
-  setText(get("left"), left === null ? "" : `${about(left)} left`);
+  setText(get("left"), left !== null && (busy() === "idle" || left < SOON) ? `${about(left)} left` : "");
   const activity = view.last_activity;
   setText(get("last-activity"), activity ? `${about(now() - activity.at)} ago (${activity.kind})` : "none yet");
   warn(left);
