@@ -20,12 +20,15 @@ from allocator.operators.lag import LoopLag
 from allocator.operators.metrics import Metrics
 from allocator.operators.sources import GatewaySnapshot, Sources
 from allocator.pages.app import make_app
+from allocator.sessions.context import Timing
 from allocator.sessions.service import SessionService
 from allocator.settings import Settings, bind_hosts, split_address
 from fleet.local import client
 from runtime.clock import Clock, SystemClock
 from runtime.sockets import bind_private
 
+TIMING = Timing(lease_seconds=3)
+"""On one machine a store that is silent for so long is gone: what a killed replica worked on is taken over soon."""
 SYNC_SECONDS = 10.0
 DRAIN_SECONDS = 1.5
 """Running requests may go on so long when this replica ends; on a workstation it ends when everything does."""
@@ -40,7 +43,7 @@ async def serve(settings: Settings, fleet_socket: Path) -> None:
     clock, data = SystemClock(), settings.data.expanduser()
     async with AsyncExitStack() as stack:
         backend = await stack.enter_async_context(client.connect(fleet_socket))
-        sessions = SessionService(settings, backend.fleet, backend.leases, clock, _identity())
+        sessions = SessionService(settings, backend.fleet, backend.leases, clock, _identity(), timing=TIMING)
         pages = fleet_socket.with_name("pages.sock")
         verifier = DevVerifier(read_secret(data / "installation.key"))
         gateway = Gateway(verifier, sessions, pages, clock)
@@ -94,3 +97,5 @@ async def _served(app: web.Application, at: Path | tuple[str, int]) -> AsyncIter
         yield
     finally:
         await runner.cleanup()
+        if isinstance(at, Path):
+            at.unlink(missing_ok=True)  # noqa: ASYNC240 - a name in memory; nothing to wait for

@@ -61,8 +61,8 @@ async def test_status_and_release_from_another_terminal(atelier: RunningAtelier)
     place = ("--data", str(atelier.data), "--port", str(atelier.port))
     status = atelier_command("status", "--json", *place)
     sessions = json.loads(status.stdout)["sessions"]
-    assert [(session["user"], session["state"]) for session in sessions] == [("alice", "active")]
-    assert "alice" in atelier_command("status", *place).stdout
+    assert [(session["user"], session["state"]) for session in sessions] == [("alice@localhost", "active")]
+    assert "alice@localhost" in atelier_command("status", *place).stdout
     released = atelier_command("release", "alice", *place)
     assert released.returncode == 0, released.stderr
     view = await atelier.until("alice", lambda view: view["state"] in {"releasing", "ended"})
@@ -128,4 +128,4 @@ def test_a_webui_that_exits_at_once_ends_up_with_its_last_words(data: Path) -> N
 async def test_a_second_up_in_the_same_folder_is_refused(atelier: RunningAtelier) -> None:
     port, _ = free_ports()
     run = atelier_command("up", "--data", str(atelier.data), "--port", str(port))
-    assert_one_clear_line(run, str(atelier.data), "--data")
+    assert_one_clear_line(run, str(atelier.data), "choose another data folder")
