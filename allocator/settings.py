@@ -135,7 +135,7 @@ class Settings(_Strict):
     """A place in the queue lapses when its page has been gone for so long."""
     ended_lifetime: Duration = 600.0
     """For so long the released page can say why."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
     @field_validator("listen", "operators")
     @classmethod
