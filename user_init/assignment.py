@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from agones_sdk.gameserver import GameServer, State
-from runtime.names import IDENTITY_ANNOTATION, LEASE_UID_ANNOTATION, NONCE_ANNOTATION, USER_LABEL
+from runtime.names import EMAIL_ANNOTATION, IDENTITY_ANNOTATION, LEASE_UID_ANNOTATION, NONCE_ANNOTATION, USER_LABEL
 
 _KEY = re.compile(r"u[0-9a-f]{40}")  # it names a folder
 _NONCE = re.compile(r"[!-~]{1,128}")
@@ -12,11 +12,12 @@ _NONCE = re.compile(r"[!-~]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The user's key and the attempt that allocated the GameServer to them. `identity` is for people to read."""
+    """The user's key and the attempt that allocated the GameServer to them. `identity` and `email` are for people to read."""
 
     key: str
     nonce: str
     identity: str
+    email: str = ""
 
 
 def assigned(gameserver: GameServer) -> Assignment | None:
@@ -30,4 +31,5 @@ def assigned(gameserver: GameServer) -> Assignment | None:
     nonce = gameserver.annotations.get(NONCE_ANNOTATION, "")
     if not (_KEY.fullmatch(key) and _NONCE.fullmatch(nonce) and gameserver.annotations.get(LEASE_UID_ANNOTATION)):
         return None
-    return Assignment(key, nonce, gameserver.annotations.get(IDENTITY_ANNOTATION, ""))
+    identity, email = (gameserver.annotations.get(name, "") for name in (IDENTITY_ANNOTATION, EMAIL_ANNOTATION))
+    return Assignment(key, nonce, identity, email)

@@ -73,7 +73,7 @@ def _open_user(root: Dir, key: str) -> Dir:
 
 def _introduce(user: Dir, who: Assignment, now: float) -> None:
     """Write down whose folder it is, once. What is there is never replaced: a mismatch is for a person to look at."""
-    meta = {"version": _LAYOUT_VERSION, "key": who.key, "identity": who.identity, "created": now}
+    meta = {"version": _LAYOUT_VERSION, "key": who.key, "identity": who.identity, "email": who.email, "created": now}
     with suppress(FileExistsError):
         if user.kind(META) is None:
             user.write_new(META, json.dumps(meta, indent=2).encode() + b"\n")

@@ -108,18 +108,18 @@ def _of_fleet(fleet: str, review: object) -> object:
 
 
 def _names(session: UserSession) -> tuple[str, ...]:
-    """What an operator may call its user: the key, the identity, the subject it ends with, or what is before that one's @."""
-    subject = _subject(session)
-    return (session.key, session.identity, subject, subject.partition("@")[0])
+    """What an operator may call its user: the key, the identity, its subject, the e-mail, or what is before its @."""
+    return (session.key, session.identity, _subject(session), session.email, session.email.partition("@")[0])
 
 
 def _subject(session: UserSession) -> str:
-    return session.identity.rpartition("|")[2]
+    return session.identity.partition("|")[2]
 
 
 def _row(session: UserSession) -> dict[str, object]:
     """The session's view with whose it is."""
-    return {"user": _subject(session), "key": session.key, "identity": session.identity, **asdict(session.view)}
+    user = session.email or _subject(session)
+    return {"user": user, "key": session.key, "identity": session.identity, **asdict(session.view)}
 
 
 def _measured(lag: LoopLag) -> Callable[[web.Application], AsyncIterator[None]]:

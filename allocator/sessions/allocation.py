@@ -6,6 +6,7 @@ from allocator.sessions.context import Context
 from allocator.sessions.model import Session
 from allocator.settings import Profile
 from fleet.base import (
+    EMAIL_ANNOTATION,
     IDENTITY_ANNOTATION,
     LEASE_UID_ANNOTATION,
     NONCE_ANNOTATION,
@@ -31,6 +32,7 @@ async def allocate(context: Context, session: Session, profile: Profile, *, firs
         labels={USER_LABEL: session.key},
         annotations={
             IDENTITY_ANNOTATION: session.identity,
+            EMAIL_ANNOTATION: session.email,
             NONCE_ANNOTATION: secrets.token_hex(16),
             LEASE_UID_ANNOTATION: session.uid,
         },

@@ -62,6 +62,8 @@ class Session:
     enqueued_at: float
     timeline: Timeline
     identity: str = ""
+    """Issuer and subject, as `User.identity` has them."""
+    email: str = ""
     priority: int = 0
     attempt: str = ""
     current: GameServerRef | None = None

@@ -177,7 +177,7 @@ class SessionService:
     def everyone(self) -> tuple[UserSession, ...]:
         """All sessions, for operators."""
         sessions = sorted(self._sessions.all(), key=lambda session: session.enqueued_at)
-        return tuple(UserSession(session.key, session.identity, self._views.of(session)) for session in sessions)
+        return tuple(UserSession(s.key, s.identity, s.email, self._views.of(s)) for s in sessions)
 
     async def _touch(self, key: str, kind: str, source: str = "") -> Session:
         """Activity written through. Raises `FleetError`, `Unreadable`; `SessionRefused` when there is no session."""

@@ -33,6 +33,7 @@ class UserSession:
 
     key: str
     identity: str
+    email: str
     view: SessionView
 
 

@@ -33,6 +33,7 @@ class World:
     ready: bool = True
     sessions: FakeSessions = field(default_factory=FakeSessions)
     users: dict[str, str] = field(default_factory=lambda: {ALICE.key: "dev|alice", BOB.key: "dev|bob"})
+    emails: dict[str, str] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
     starts: dict[tuple[str, str], Durations] = field(default_factory=dict)
     answer: dict[str, object] | None = None
@@ -42,10 +43,15 @@ class World:
         return Sources(
             ready=lambda: self.ready,
             stats=lambda: Stats({("easel", "queued"): 2, ("easel", "active"): 1}, {}, self.starts, {"easel": 3}, 0, True, True),
-            sessions=lambda: [UserSession(key, identity, self.sessions.view(key)) for key, identity in self.users.items()],
+            sessions=self.everyone,
             gateway=lambda: GatewaySnapshot(self.counters, 5, 2),
             review=self.review,
         )
+
+    def everyone(self) -> list[UserSession]:
+        return [
+            UserSession(key, identity, self.emails.get(key, ""), self.sessions.view(key)) for key, identity in self.users.items()
+        ]
 
     def review(self, review: object) -> dict[str, object] | None:
         if self.answer == {}:
@@ -113,10 +119,11 @@ def test_an_empty_token_is_refused_at_the_start(world: World) -> None:
 async def test_sessions_are_listed_with_whose_they_are(operator: Client, world: World) -> None:
     world.sessions.set(ALICE, SessionState.ACTIVE, gameserver="easel-1", alive_because="An image is being made.")
     world.sessions.set(BOB, SessionState.QUEUED)
+    world.emails[BOB.key] = "bob@example.org"
     listed = (await (await operator.get("/sessions")).json())["sessions"]
     assert [(row["user"], row["state"], row["key"]) for row in listed] == [
         ("alice", "active", ALICE.key),
-        ("bob", "queued", BOB.key),
+        ("bob@example.org", "queued", BOB.key),
     ]
     assert (listed[0]["gameserver"], listed[0]["alive_because"]) == ("easel-1", "An image is being made.")
 
@@ -127,9 +134,9 @@ async def test_an_unsynced_replica_lists_and_releases_nothing(operator: Client, 
     assert await error(await operator.delete("/sessions/alice")) == (503, "not_synced")
 
 
-@pytest.mark.parametrize("name", ["alice", "alice@localhost", "dev%7Calice@localhost", ALICE.key])
+@pytest.mark.parametrize("name", ["a-1", "alice", "alice@localhost", "dev%7Ca-1", ALICE.key])
 async def test_a_session_is_released_by_its_users_name_identity_or_key(operator: Client, world: World, name: str) -> None:
-    world.users[ALICE.key] = "dev|alice@localhost"
+    world.users[ALICE.key], world.emails[ALICE.key] = "dev|a-1", "alice@localhost"
     world.sessions.set(ALICE, SessionState.ACTIVE)
     reply = await operator.delete(f"/sessions/{name}")
     assert (await reply.json())["state"] == "ended"

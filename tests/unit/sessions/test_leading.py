@@ -120,7 +120,8 @@ async def test_starts_are_measured_and_counted() -> None:
         assert stats.starts[FLEET, "left"].count == 1
         assert stats.gameservers[FLEET, "Allocated"] == 1
         (one, two) = replica.service.everyone()
-        assert (one.identity, one.view.state, two.view.state) == ("artist1@example.org", "active", "ended")
+        assert (one.identity, one.email) == ("dev|artist1", "artist1@example.org")
+        assert (one.view.state, two.view.state) == ("active", "ended")
 
 
 async def test_the_expected_time_comes_from_measured_starts() -> None:

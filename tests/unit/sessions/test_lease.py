@@ -22,6 +22,7 @@ SESSIONS = st.builds(
     enqueued_at=TIME,
     timeline=st.lists(st.tuples(STATES, TIME), min_size=1, max_size=5).map(tuple),
     identity=TEXT,
+    email=TEXT,
     priority=st.integers(-9, 9),
     attempt=TEXT,
     current=st.none() | REF,

@@ -17,7 +17,7 @@ from webuis.base import Busy, BusyState, Call, Folder, FolderKind, Starts, WebUI
 
 ALICE = "u" + "a" * 40
 BOB = "u" + "b" * 40
-WHO = Assignment(ALICE, "nonce-1", "alice@example.com")
+WHO = Assignment(ALICE, "nonce-1", "https://id.example|alice", "alice@example.com")
 REFRESH = Call("POST", "/refresh", {})
 
 

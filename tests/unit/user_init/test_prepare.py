@@ -143,10 +143,11 @@ def test_meta_says_who_it_is_and_is_never_replaced(disk: Disk, caplog: pytest.Lo
     assert json.loads(content) == {
         "version": 1,
         "key": ALICE,
-        "identity": "alice@example.com",
+        "identity": "https://id.example|alice",
+        "email": "alice@example.com",
         "created": 1_700_000_000.0,
     }
-    prepare(PLACES, str(disk.users), str(disk.work), Assignment(ALICE, "n", "mallory@example.com"), 2.0)
+    prepare(PLACES, str(disk.users), str(disk.work), Assignment(ALICE, "n", "https://id.example|mallory", "alice@example.com"), 2.0)
     assert meta.read_text() == content
     assert "names somebody else" in caplog.text
 
