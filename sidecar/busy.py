@@ -1,4 +1,7 @@
-"""Whether the WebUI is busy, from single probes to what is reported: busy at once, idle and unknown when they have lasted."""
+"""Whether the WebUI is busy, from single probes to what is reported: busy at once, idle and unknown when they have lasted.
+
+The first report of all is made at once: nothing ran before it that a pause could belong to.
+"""
 
 import json
 from dataclasses import dataclass, replace
@@ -70,7 +73,7 @@ class Track:
         report = self.report
         if state is BusyState.BUSY:
             report = self._reported(state, evidence.time, job=evidence.busy.job[:JOB_LENGTH])
-        elif idle_from and (self._is(state) or evidence.at - idle_from.at >= idle_after):
+        elif idle_from and (report is None or self._is(state) or evidence.at - idle_from.at >= idle_after):
             report = self._reported(state, idle_from.time)
         elif doubted and evidence.at - certain.at >= unknown_after:
             report = self._reported(BusyState.UNKNOWN, certain.time, answering=evidence.answered)

@@ -34,6 +34,11 @@ def test_busy_is_reported_at_once() -> None:
     assert reported([(0, IDLE), (10, IDLE), (12, BUSY)]) is BUSY
 
 
+def test_the_first_report_of_all_is_made_at_once() -> None:
+    assert track([(0, IDLE)]).report == Report(IDLE, EPOCH)
+    assert reported([(0, UNKNOWN), (2, IDLE)]) is IDLE
+
+
 def test_idle_is_reported_when_it_has_lasted_and_since_it_began() -> None:
     assert reported([(0, BUSY), (2, IDLE), (11.9, IDLE)]) is BUSY
     assert track([(0, BUSY), (2, IDLE), (12, IDLE)]).report == Report(IDLE, EPOCH + 2)
@@ -96,7 +101,7 @@ def test_a_job_with_an_endless_name_is_cut() -> None:
     st.lists(st.tuples(st.floats(0.1, 8.0), st.sampled_from(BusyState)), max_size=60),
     st.none() | st.builds(Report, st.sampled_from(BusyState), st.just(EPOCH - 500)),
 )
-def test_idle_is_never_reported_without_ten_seconds_of_nothing_but_idle(
+def test_what_was_reported_as_anything_else_is_idle_only_after_ten_seconds_of_nothing_but_idle(
     steps: list[tuple[float, BusyState]], start: Report | None
 ) -> None:
     """Whatever the WebUI says: a report that becomes idle rests on idle probes alone, over ten seconds."""
@@ -107,7 +112,7 @@ def test_idle_is_never_reported_without_ten_seconds_of_nothing_but_idle(
         evidence = Evidence(at, EPOCH + at, Busy(state))
         before, now = now.report, now.after(evidence, idle_after=10.0, unknown_after=15.0)
         assert state is not BUSY or (now.report and now.report.state is BUSY)
-        became_idle = now.report and now.report.state is IDLE and (before is None or before.state is not IDLE)
+        became_idle = before and before.state is not IDLE and now.report and now.report.state is IDLE
         if became_idle:
             idle = list(takewhile(lambda probe: probe[1] is IDLE, reversed(probes)))
             assert at - idle[-1][0] >= 10.0
