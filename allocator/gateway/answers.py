@@ -46,4 +46,5 @@ UNAVAILABLE = problem(503, "webui_unavailable", "The WebUI does not answer. It m
 PAGES_UNAVAILABLE = problem(503, "unavailable", "Atelier's pages do not answer. Try again in a moment.")
 BAD_REPLY = problem(502, "bad_reply", "The WebUI sent a reply that is no valid HTTP. Look at its log.")
 RELEASING = problem(409, "releasing", "The session is being released. Start a new one at /_atelier/start.")
+STALLED = problem(408, "timeout", "The request's body stopped arriving. Send it again.")
 BUSY = problem(503, "busy", "The session could not be asked to take a new job. Try again in a moment.")

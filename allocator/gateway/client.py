@@ -26,7 +26,8 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class ClientConnection(asyncio.Protocol):
-    """`deadline` is when `expire` ends it, on the gateway's clock; an exchange under way has none."""
+    """`tick` ends it at its deadline, on the gateway's clock; while an exchange is under way there is none, but whoever
+    keeps somebody waiting for a byte for too long is cut off."""
 
     def __init__(
         self,
@@ -48,7 +49,10 @@ class ClientConnection(asyncio.Protocol):
         self._half_closed = False
         self._draining = False
         self._closing = False
-        self.deadline = math.inf
+        self._deadline = math.inf
+        self._received = 0
+        self._moved = (0, 0)
+        self._moved_at = 0.0
         self.peer = ""
         self.transport: asyncio.Transport
 
@@ -64,6 +68,7 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._context.counters.received_bytes += len(data)
+        self._received += len(data)
         if self._splice is not None:
             self._splice.client_data(data)
         elif not self._closing:
@@ -72,9 +77,10 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """A client may close its side when it has sent all of its requests; it still gets the replies."""
-        if self._splice is not None or self._closing or self._exchange is None or not self._exchange.request_done:
+        if self._splice is not None or self._closing:
             return False
         self._half_closed = True
+        self._advance()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended, it is gone
@@ -112,7 +118,7 @@ class ClientConnection(asyncio.Protocol):
     def exchange_done(self, *, keep_alive: bool) -> None:
         self._exchange = None
         self._upstream_full = False
-        if not keep_alive:
+        if not keep_alive or self._draining:
             self._finish()
             return
         self._wait(self._context.timeouts.idle)
@@ -128,11 +134,16 @@ class ClientConnection(asyncio.Protocol):
             splice.client_data(pending)
         if rest:
             splice.upstream_data(rest)
+        if self._half_closed:
+            splice.client_lost()
 
     def abort(self) -> None:
         """Close with a reset: an end in order would pass for the end of a body that has no other mark."""
         self._closing = True
         self._exchange = None
+        self._reset()
+
+    def _reset(self) -> None:
         raw = self.transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -146,9 +157,30 @@ class ClientConnection(asyncio.Protocol):
         if self._exchange is None and self._splice is None and not self._closing:
             self.transport.close()
 
-    def expire(self) -> None:
-        """The deadline has passed."""
-        if self._in_head and not self._closing:
+    def tick(self, now: float) -> None:
+        """Called every second or so with the gateway's time."""
+        untaken = self.transport.get_write_buffer_size()
+        exchange = self._exchange
+        awaited = untaken > 0 or (exchange is not None and exchange.awaits_body and not self._paused)
+        moved = (self._received, untaken)
+        if not awaited or moved != self._moved:
+            self._moved, self._moved_at = moved, now
+        if awaited and now - self._moved_at >= self._context.timeouts.stall:
+            self._stalled()
+        elif untaken and self._closing:
+            self._wait(self._context.timeouts.linger)
+        elif self._deadline <= now:
+            self._expire()
+
+    def _stalled(self) -> None:
+        """The client takes no byte of what there is for it, or sends none of what it announced."""
+        if self._exchange is not None and not self.transport.get_write_buffer_size():
+            self._exchange.timed_out()
+        else:
+            self._reset()
+
+    def _expire(self) -> None:
+        if self._in_head and not self._closing and not self.transport.is_closing():
             self._answer(answers.problem(408, "timeout", "The request's head did not arrive in time."))
         else:
             self.transport.abort()
@@ -165,9 +197,17 @@ class ClientConnection(asyncio.Protocol):
                 self._pending = self._exchange.take(self._pending)
             else:
                 break
-        if self._half_closed and self._exchange is None and not self._client_full:
-            self.transport.close()
+        if self._half_closed:
+            self._end_if_nothing_can_follow()
         self._throttle()
+
+    def _end_if_nothing_can_follow(self) -> None:
+        """The client sends no more: what is there has been gone through, and the replies are its own to wait for."""
+        if self._exchange is None:
+            if not self._client_full:
+                self.transport.close()
+        elif self._exchange.wants_body:
+            self.transport.abort()
 
     def _next_request(self) -> bool:
         """Begin with the next request, if its head is complete."""
@@ -200,7 +240,7 @@ class ClientConnection(asyncio.Protocol):
         if isinstance(decision, Answer):
             self._answer(decision, head)
             return
-        self.deadline = math.inf
+        self._deadline = math.inf
         self._exchange = Exchange(self, context, head, decision)
         self._exchange.start()
 
@@ -228,7 +268,7 @@ class ClientConnection(asyncio.Protocol):
     # --- pace
 
     def _wait(self, seconds: float) -> None:
-        self.deadline = self._context.clock.monotonic() + seconds
+        self._deadline = self._context.clock.monotonic() + seconds
 
     def _set_client_full(self, *, full: bool) -> None:
         self._client_full = full
@@ -242,7 +282,7 @@ class ClientConnection(asyncio.Protocol):
             paused = False
         else:
             paused = not self._closing and (self._upstream_full or len(self._pending) >= MAX_PENDING)
-        if paused != self._paused and not self.transport.is_closing():
+        if paused != self._paused and not self._half_closed and not self.transport.is_closing():
             self._paused = paused
             if paused:
                 self.transport.pause_reading()

@@ -21,8 +21,11 @@ class Timeouts:
     """Between two requests of a connection: above the 600 s that Google's load balancer holds its own connections."""
     head: float = 30.0
     """From the first byte of a request's head to its last."""
+    stall: float = 120.0
+    """Without a byte while somebody waits for one: a body that stops arriving, a reply that is not taken. What an
+    upstream takes to answer, and what is quiet by nature (events, WebSockets), is not limited."""
     linger: float = 2.0
-    """From our last byte to the close, for a client that is still sending."""
+    """From our last byte's departure to the close, for a client that is still sending."""
     admit: float = 5.0
 
 

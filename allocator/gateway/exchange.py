@@ -75,8 +75,9 @@ class Exchange:
         return self._upstream is not None and not self._request.done
 
     @property
-    def request_done(self) -> bool:
-        return self._request.done
+    def awaits_body(self) -> bool:
+        """The client has to send something now: nobody's consent is missing."""
+        return self.wants_body and not self._relay.consent_due
 
     def start(self) -> None:
         """Send the head on: at once over a connection that lies ready, else when there is one."""
@@ -107,6 +108,10 @@ class Exchange:
         """The client is gone."""
         self._count(0)
         self._detach()
+
+    def timed_out(self) -> None:
+        """The request's body does not come."""
+        self._fail(answers.STALLED)
 
     def client_full(self, *, full: bool) -> None:
         if self._upstream is not None:

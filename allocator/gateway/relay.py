@@ -47,6 +47,11 @@ class ReplyRelay:
         return self.reply is None and not self._held
 
     @property
+    def consent_due(self) -> bool:
+        """The client waits for a 100 before it sends the request's body."""
+        return self._continue_due and self.reply is None
+
+    @property
     def done(self) -> bool:
         return self._decoder is not None and self._decoder.done
 

@@ -128,8 +128,7 @@ class Gateway:
             await clock.sleep(TICK_SECONDS)
             now = clock.monotonic()
             for client in tuple(self._clients):
-                if client.deadline <= now:
-                    client.expire()
+                client.tick(now)
             self._context.upstreams.sweep()
 
     def _session_ended(self, uid: str, reason: str) -> None:

@@ -49,6 +49,11 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self.owner.upstream_data(data)
 
+    def eof_received(self) -> None:
+        """It sends no more, so it is done with, even where it does not take the rest of what is written to it."""
+        self.transport.abort()
+        self.connection_lost(None)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
         owner, self.owner = self.owner, None
@@ -114,10 +119,13 @@ class Pool:
             else:
                 host, port = self._address
                 _, connection = await loop.create_connection(lambda: UpstreamConnection(self), host, port)
+        if connection.transport.is_closing():
+            raise ConnectionResetError("closed as soon as it was open")  # nobody would hear of it any more
         return connection
 
     def keep(self, connection: UpstreamConnection) -> None:
-        if self._closed or connection.transport.is_closing() or len(self._idle) >= MAX_IDLE:
+        untaken = connection.transport.get_write_buffer_size()  # it answered before it read the whole request
+        if self._closed or connection.transport.is_closing() or untaken or len(self._idle) >= MAX_IDLE:
             connection.discard()
             return
         connection.idle_since = self._clock.monotonic()

@@ -97,6 +97,30 @@ async def test_a_stop_lets_requests_finish_and_closes_what_is_idle(rig: Rig) -> 
         await stopping
 
 
+async def test_a_stop_does_not_wait_for_a_connection_whose_stream_ended_during_it(rig: Rig) -> None:
+    """Its head said nothing of a close: it was sent before anybody thought of one."""
+    done = asyncio.Event()
+
+    async def events(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
+        await done.wait()
+        await wire.send(b"0\r\n\r\n")
+
+    rig.alice.handler = events
+    wire = await rig.connect()
+    await wire.send(request())
+    await wire.until(b"hi\r\n")
+    stopping = asyncio.ensure_future(rig.gateway.stop(20))
+    await asyncio.sleep(0)
+    done.set()
+    await wire.until(b"0\r\n\r\n")
+    assert await wire.ended()
+    await wire.close()
+    async with asyncio.timeout(10):
+        await stopping
+
+
 async def test_a_stop_cuts_what_does_not_finish_by_the_deadline(rig: Rig) -> None:
     async def endless(wire: Wire) -> None:
         await wire.request()
