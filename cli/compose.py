@@ -132,6 +132,7 @@ def fleet_spec(profile: Profile, settings: Settings) -> FleetSpec:
     return FleetSpec(
         name=profile.fleet,
         replicas=profile.warm,
+        gpu=webui.needs_gpu,
         containers=(
             Container("user-init", (*python, "-m", "user_init"), ours, cwd="{folder}", restart=True),
             Container("sidecar", (*python, "-m", "sidecar"), ours, cwd="{folder}", restart=True),

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +10,9 @@ from pathlib import Path
 from allocator.identity.secret import read_secret
 from allocator.settings import Settings, split_address
 from cli import output, preflight
+from cli.gpus import fitted, needing
 from cli.output import Finding
+from fleet.local.machine import nvidia_gpus
 from runtime.errors import UserError
 
 
@@ -30,7 +31,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _descriptors()
     yield _watches()
     yield _names()
-    yield _gpus()
+    yield _gpus(settings)
 
 
 def run(settings: Settings) -> int:
@@ -110,7 +111,11 @@ def _names() -> Finding:
     return Finding("ok", "names", "NAME.localhost resolves")
 
 
-def _gpus() -> Finding:
-    if shutil.which("nvidia-smi") is None:
-        return Finding("note", "GPU", "no NVIDIA GPU found", "easel needs none; a real WebUI is slow without one.")
-    return Finding("ok", "GPU", "nvidia-smi is there: each WebUI gets a GPU of its own")
+def _gpus(settings: Settings) -> Finding:
+    names = ", ".join(profile.name for profile in needing(settings))
+    gpus = len(nvidia_gpus())
+    if gpus:
+        return _tried("GPU", f"{gpus}; each WebUI that needs one has one of its own", lambda: _ignore(fitted(settings, gpus)))
+    if names:
+        return Finding("note", "GPU", "no NVIDIA GPU found", f"The WebUIs of {names} run without, very slowly.")
+    return Finding("ok", "GPU", "none is needed")

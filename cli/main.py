@@ -38,7 +38,7 @@ def _profiles(command: Callable[P, None]) -> Callable[P, None]:
         click.option(
             "--command", help="How it starts, instead of its description's command; {port} {work} {shared} are filled in."
         ),
-        click.option("--size", type=int, help="At most so many WebUIs at once.  [default: 4]"),
+        click.option("--size", type=int, help="At most so many WebUIs at once.  [default: 4, or one a GPU]"),
         click.option("--warm", type=int, help="So many are kept ready for the next user.  [default: 1]"),
         click.option(
             "--idle-timeout", help="A WebUI is taken back after so long without anybody, such as 30m.  [default: 30m]"

@@ -17,10 +17,12 @@ from allocator.identity.secret import ensure_secret
 from allocator.settings import Profile, Settings, split_address
 from cli import output, preflight
 from cli.compose import fleet_spec
+from cli.gpus import fitted
 from cli.operators import TOKEN_FILE
 from fleet.local.autoscaler import Webhook
 from fleet.local.cluster import LocalCluster
 from fleet.local.gameserver import Failure
+from fleet.local.machine import nvidia_gpus
 from runtime.errors import UserError, first_of
 
 log = logging.getLogger("atelier")
@@ -34,6 +36,8 @@ def serve(settings: Settings) -> int:
     """Check, start, run until SIGINT or SIGTERM, stop everything. Returns the exit code. Raises `UserError`."""
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     data = settings.data.expanduser().absolute()
+    gpus = nvidia_gpus()
+    settings = fitted(settings, len(gpus))
     preflight.check_system()
     require_loopback([settings.listen, settings.operators])
     preflight.check_data(data)
@@ -44,7 +48,7 @@ def serve(settings: Settings) -> int:
     for folder in ("users", "shared/models"):
         (data / folder).mkdir(parents=True, exist_ok=True)
     try:
-        return asyncio.run(_Edition(settings, data).run())
+        return asyncio.run(_Edition(settings, data, gpus).run())
     except* UserError as errors:
         raise first_of(errors) from None
 
@@ -52,7 +56,7 @@ def serve(settings: Settings) -> int:
 class _Edition:
     """The local fleet in this process, the allocator as a child, and what the person at the terminal is told."""
 
-    def __init__(self, settings: Settings, data: Path) -> None:
+    def __init__(self, settings: Settings, data: Path, gpus: tuple[str, ...]) -> None:
         self._settings = settings
         self._data = data
         self._instance = uuid.uuid4().hex
@@ -60,7 +64,7 @@ class _Edition:
         self._serving = asyncio.Event()
         webhook = Webhook(f"http://{settings.operators}/autoscale", data / TOKEN_FILE)
         fleets = [fleet_spec(profile, settings) for profile in settings.profiles]
-        self._cluster = LocalCluster(data, fleets, instance=self._instance, webhook=webhook)
+        self._cluster = LocalCluster(data, fleets, instance=self._instance, webhook=webhook, gpus=gpus)
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()

@@ -95,6 +95,8 @@ class WebUI:
     settings_file: str = ""
     """The user's settings, relative to the home; JSON."""
     interrupt: Call | None = None
+    needs_gpu: bool = True
+    """Whether each needs a GPU of its own, where the machine has any."""
     restart_reads_settings: bool = True
     env: Mapping[str, str] = field(default_factory=dict)
     stop_seconds: float = 5.0

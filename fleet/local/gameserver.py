@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from runtime.clock import Clock
 log = logging.getLogger(__name__)
 ADDRESS = "127.0.0.1"
 LOG_LINES = 20
+NO_GPU = ""
+"""What CUDA_VISIBLE_DEVICES says to whoever shall see none."""
 LAST_GRACE_SECONDS = 4.0
 _KILL_AGAIN_SECONDS = 5.0
 
@@ -110,7 +113,7 @@ class GameServerRunner:
             self._move(GameServerState.CREATING)
             folder = await asyncio.to_thread(folders.create, self._around.run, self._name)
             self._move(GameServerState.STARTING)
-            async with self._around.gpus.one() as gpu:
+            async with self._gpu() as gpu:
                 try:
                     await self._run_pod(str(folder), gpu, tasks)
                 except Unkillable as error:
@@ -122,6 +125,9 @@ class GameServerRunner:
             log.exception("%s failed", self._name)
             self._reason = f"it failed: {error!r}"
             self._move(GameServerState.ERROR)
+
+    def _gpu(self) -> AbstractAsyncContextManager[str | None]:
+        return self._around.gpus.one() if self._spec.gpu else nullcontext(NO_GPU)
 
     async def _run_pod(self, folder: str, gpu: str | None, tasks: asyncio.TaskGroup) -> None:
         around, spec = self._around, self._spec

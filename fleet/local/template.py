@@ -59,12 +59,14 @@ class ValueList:
 class FleetSpec:
     """A Fleet. `replicas` is what it starts with, until an autoscaler says otherwise.
 
+    `gpu`: each GameServer has a GPU of its own, where the machine has any; else it sees none.
     `grace_seconds`: from SIGTERM to SIGKILL for a whole GameServer.
     """
 
     name: str
     containers: tuple[Container, ...]
     replicas: int = 0
+    gpu: bool = False
     health: Health = field(default_factory=Health)
     grace_seconds: float = 6.0
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class Place:
     sdk_port: int
     ports: Mapping[str, int]
     gpu: str | None = None
+    """As CUDA_VISIBLE_DEVICES takes it, empty for none; None: whatever the machine has."""
 
     def values(self) -> dict[str, str]:
         return {

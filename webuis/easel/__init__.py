@@ -31,6 +31,7 @@ WEBUI = WebUI(
     settings=sdapi.OPTIONS,
     settings_file="settings/config.json",
     interrupt=sdapi.INTERRUPT,
+    needs_gpu=False,
     stop_seconds=3.0,
     typical_start_seconds=1.0,
 )

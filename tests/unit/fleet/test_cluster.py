@@ -224,7 +224,7 @@ async def test_a_server_that_calls_shutdown_is_replaced_and_if_it_was_ready_it_i
 
 
 async def test_a_gpu_has_one_server_and_passes_on_when_its_processes_have_ended(data: Path) -> None:
-    spec = replace(EASEL, replicas=3)
+    spec = replace(EASEL, replicas=3, gpu=True)
     async with running(data, spec, gpus=("GPU-a", "GPU-b")) as rig:
         holders = await rig.ready(2)
         items = await rig.until(lambda items: len(items) == 3)
@@ -237,6 +237,11 @@ async def test_a_gpu_has_one_server_and_passes_on_when_its_processes_have_ended(
         await rig.ready(2, besides=frozenset({holders[0].name}))
         assert rig.processes(holders[0]) == set()
         assert gpu_of(rig, waiting) == freed
+
+
+async def test_what_needs_no_gpu_takes_none_and_sees_none(data: Path) -> None:
+    async with running(data, replace(EASEL, replicas=2), gpus=("GPU-a",)) as rig:
+        assert [gpu_of(rig, item) for item in await rig.ready(2)] == ["", ""]
 
 
 def gpu_of(rig: Rig, gameserver: GameServer) -> str:
@@ -259,7 +264,7 @@ async def test_leases_survive_a_restart_of_the_command_and_gameservers_do_not(da
         await rig.ready()
         lease = await rig.leases.create(Lease("alice", holder="a"))
     async with running(data, replace(EASEL, replicas=0)) as rig:
-        assert await rig.leases.get("alice") == lease
+        assert await rig.leases.get("alice") == replace(lease, holder=""), "who held it ended with the command"
         assert (await rig.fleet.list()).items == ()
 
 
