@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from runtime.errors import UserError
 from webuis.registry import NAMES
@@ -36,6 +45,12 @@ def parse_duration(value: object) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
+def _above_zero(value: float) -> float:
+    if value <= 0:
+        raise ValueError("more than 0 seconds is needed")
+    return value
+
+
 def split_address(address: str) -> tuple[str, int]:
     """Host and port of `host:port`; an IPv6 host stands in brackets. Raises `ValueError`."""
     host, colon, port = address.rpartition(":")
@@ -51,6 +66,8 @@ def bind_hosts(host: str) -> tuple[str, ...]:
 
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=30 * 86400)]
 """Seconds."""
+Span = Annotated[Duration, AfterValidator(_above_zero)]
+"""A duration of which 0 would make no sense."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$")]
 
 
@@ -71,16 +88,16 @@ class Profile(_Strict):
     """At most so many GameServers."""
     warm: Annotated[int, Field(ge=0, le=1000)] = 1
     """So many Ready ones are kept waiting for the next user."""
-    idle_timeout: Duration = 1800.0
-    warning: Duration = 120.0
+    idle_timeout: Span = 1800.0
+    warning: Span = 120.0
     """So long before the release the user is told; never more than half of `idle_timeout`."""
-    busy_limit: Duration = 86400.0
+    busy_limit: Span = 86400.0
     """A WebUI that says busy for so long, with nobody there, is released all the same."""
-    unknown_limit: Duration = 7200.0
+    unknown_limit: Span = 7200.0
     """The same for a WebUI that does not say whether it is busy."""
     max_age: Duration = 0.0
     """A session ends after so long, whatever happens in it; 0: never."""
-    startup_deadline: Duration = 900.0
+    startup_deadline: Span = 900.0
     """A GameServer that is not Ready by then is replaced."""
     priority: int = 0
 
@@ -131,7 +148,7 @@ class Settings(_Strict):
     data: Path = Path("~/atelier")
     identity: Literal["dev"] = "dev"
     profiles: Annotated[tuple[Profile, ...], Field(min_length=1)] = (Profile(name="easel", title="Easel (demo)"),)
-    queue_lapse: Duration = 90.0
+    queue_lapse: Span = 90.0
     """A place in the queue lapses when its page has been gone for so long."""
     ended_lifetime: Duration = 600.0
     """For so long the released page can say why."""

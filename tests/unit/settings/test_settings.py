@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from allocator.settings import Profile, load, parse_duration
 from runtime.errors import UserError
 
+NEVER_ZERO = ("idle_timeout", "warning", "busy_limit", "unknown_limit", "startup_deadline")
+
 
 def test_flags_win_over_environment_over_file(tmp_path: Path) -> None:
     file = tmp_path / "atelier.yaml"
@@ -26,6 +28,8 @@ def test_flags_win_over_environment_over_file(tmp_path: Path) -> None:
         ("profiles: [{name: a, warm: 9}]", ["profiles.0.warm", "9", "at most size (4)"]),
         ("profiles: [{name: a}, {name: a}]", ["profiles", "name of its own"]),
         ("profiles: [{name: ../x}]", ["profiles.0.name", "../x"]),
+        *((f"profiles: [{{name: a, {name}: 0s}}]", [name, "0s", "more than 0"]) for name in NEVER_ZERO),
+        ("queue_lapse: 0", ["queue_lapse", "more than 0"]),
         ("profiles: []", ["profiles", "at least 1"]),
         ("colour: red", ["Unknown setting colour"]),
         ("- a\n- b", ["list", "mapping"]),
