@@ -45,6 +45,7 @@ LATE_SECONDS = 3.0
 
 class Fault(Enum):
     LOST_REPLY = "it happened, and nobody was told"
+    SLOW_REPLY = "it happened, and whoever asked is the last to hear of it"
     TIMEOUT = "it never arrived"
     CONFLICT = "somebody else was faster"
     CONTENTION = "the allocator asks to try again"
@@ -82,6 +83,8 @@ class Link:
             self._group.create_task(self._later(act))
             raise Uncertain(f"{operation}: no answer")
         result = act()
+        if fault is Fault.SLOW_REPLY:
+            await self._clock.sleep(LATE_SECONDS)
         if fault is Fault.LOST_REPLY:
             raise Uncertain(f"{operation}: the reply was lost")
         if self.away:

@@ -26,9 +26,12 @@ def somebody_waits(sessions: Iterable[Session], profile: str) -> bool:
     )
 
 
-def lapses(session: Session, evidence_until: float, lapse_seconds: float) -> bool:
-    """Whether its page was gone for too long, as far as every live replica has written what it saw (`evidence_until`)."""
-    return evidence_until - max(session.enqueued_at, session.page_seen or 0.0) > lapse_seconds
+def lapses(session: Session, evidence_until: float, lapse_seconds: float, watched_since: float) -> bool:
+    """Whether its page was gone for too long, as far as every live replica has written what it saw (`evidence_until`).
+
+    `watched_since`: before, perhaps nobody was there to see it.
+    """
+    return evidence_until - max(session.enqueued_at, session.page_seen or 0.0, watched_since) > lapse_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from allocator.sessions.model import USABLE, Session
+from allocator.sessions.model import OVER, USABLE, Session
 from fleet.base import USER_LABEL, GameServer, GameServerState
 
-ENDED_UNEXPECTEDLY = "The WebUI ended unexpectedly; your files are safe. Start again."
+ENDED_UNEXPECTEDLY = "The WebUI ended unexpectedly; your files are safe. Perhaps Atelier was restarted. Start again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ def extras(sessions: Mapping[str, Session], servers: Iterable[GameServer]) -> li
         if user is None or server.deleting:
             continue
         session = sessions.get(user)
-        named = session is not None and session.current is not None and session.current.uid == server.uid
+        current = session.current if session and session.state not in OVER else None
         if server.state is not GameServerState.ALLOCATED:
             found.append(Delete(server, user, f"carries a user's label and is {server.state.value}"))
-        elif not named:
-            kind = "orphan" if session is None or session.current is None else "duplicate"
+        elif current is None or current.uid != server.uid:
+            kind = "orphan" if current is None else "duplicate"
             found.append(Delete(server, user, f"{kind}: no session names it"))
     return found
 

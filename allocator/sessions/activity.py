@@ -59,9 +59,12 @@ class Recorder:
         now = self._context.clock.time()
         self._note(key, _Pending(now, page_seen=now))
 
-    def flushed_through(self) -> float:
-        """Up to when (epoch seconds) everything that this replica saw is in the Leases."""
-        unwritten = [*self._pending.values(), *self._writing.values()]
+    def flushed_through(self, key: str | None = None) -> float:
+        """Up to when (epoch seconds) everything that this replica saw, of one user or of all, is in the Leases."""
+        if key is None:
+            unwritten = [*self._pending.values(), *self._writing.values()]
+        else:
+            unwritten = [kept[key] for kept in (self._pending, self._writing) if key in kept]
         return min((pending.first_at for pending in unwritten), default=self._context.clock.time())
 
     async def flush(self, *, everything: bool = False) -> None:

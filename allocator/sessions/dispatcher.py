@@ -1,5 +1,7 @@
 """The leader's part in starting: it serves the queue in order, and takes up what others left behind."""
 
+from dataclasses import replace
+
 from allocator.policy import queue
 from allocator.sessions.context import Context
 from allocator.sessions.lease import Unreadable
@@ -19,12 +21,13 @@ class Dispatcher:
         self._context = context
         self._starter = starter
         self._replica = replica
+        self._began = context.clock.time()
 
     async def sync(self) -> None:
         """Raises `FleetError`."""
         for session in self._context.sessions.all():
             offered = self._context.settings.profile(session.profile) is not None
-            if not offered and session.state in WAITING and session.current is None:
+            if not offered and session.state in WAITING:
                 await self._end(session, SessionState.FAILED, NOT_OFFERED)
             elif session.state in WORKED_ON and self._abandoned(session):
                 await self._take(session)
@@ -32,15 +35,14 @@ class Dispatcher:
             await self._serve(profile)
 
     def _abandoned(self, session: Session) -> bool:
-        if session.holder == self._context.identity:
-            return not self._starter.works_on(session)
-        return self._replica.gone(session)
+        """Whether nobody works on it: this replica neither, and no other that still renews its hold."""
+        return not self._starter.works_on(session) and self._replica.gone(session)
 
     async def _serve(self, profile: Profile) -> None:
-        evidence = self._replica.evidence_until()
+        evidence = self._replica.evidence()
         waiting = []
         for session in queue.order(self._context.sessions.all(), profile.name):
-            if queue.lapses(session, evidence, self._context.settings.queue_lapse):
+            if queue.lapses(session, evidence(session.key), self._context.settings.queue_lapse, self._began):
                 await self._end(session, SessionState.ENDED, queue.LAPSED)
             else:
                 waiting.append(session)
@@ -87,7 +89,8 @@ class Dispatcher:
     async def _end(self, seen: Session, state: SessionState, reason: str) -> None:
         def end(session: Session) -> Session | None:
             unchanged = session.state is seen.state and session.page_seen == seen.page_seen
-            return session.enter(state, self._context.clock.time(), reason) if unchanged else None
+            ended = replace(session, current=None)  # a server that it had is nobody's from now on
+            return ended.enter(state, self._context.clock.time(), reason) if unchanged else None
 
         try:
             await self._context.sessions.step(seen.key, end)

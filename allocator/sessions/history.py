@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from allocator.policy.scaling import Failures
 from allocator.sessions.model import USABLE, WAITING, Session, SessionState
-from fleet.base import BEFORE_READY, GameServer, GameServerState
+from fleet.base import BEFORE_READY, USER_LABEL, GameServer, GameServerState
 from fleet.informer import Change
 from runtime.clock import Clock
 
@@ -89,10 +89,10 @@ class History:
 
     def server_changed(self, change: Change[GameServer]) -> None:
         old, new = change.old, change.new
-        if old is None or new is None or old.state not in BEFORE_READY:
+        if old is None or new is None or old.state not in BEFORE_READY or new.deleting:
             return
-        if new.deleting:
-            return
+        if USER_LABEL in new.labels:
+            return  # what runs in it called Ready: no start, and nothing that others' waits are judged by
         if new.state in _BROKEN:
             self._failures[new.fleet] = Failures(self.failures(new.fleet).count + 1, self._clock.time())
         elif new.state not in BEFORE_READY:

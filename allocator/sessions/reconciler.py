@@ -50,7 +50,7 @@ class Reconciler:
     async def _delete(self, action: Delete) -> None:
         log.warning("GameServer %s is deleted: %s", action.server.name, action.reason)
         try:
-            await self._context.fleet.delete(action.server)
+            await self._context.fleet.delete(action.server, any_version=True)  # it could change its version for ever
         except (Conflict, NotFound):
             log.info("GameServer %s changed meanwhile: looked at again", action.server.name)
 

@@ -12,7 +12,7 @@ from allocator.sessions.control import forgiven
 from allocator.sessions.facts import facts
 from allocator.sessions.lease import Unreadable
 from allocator.sessions.model import OVER, USABLE, Session, SessionState
-from allocator.sessions.replica import Replica
+from allocator.sessions.replica import Evidence, Replica
 from fleet.base import WEBUI_PORT, Conflict, GameServer, NotFound
 from runtime.http import HttpError
 from webuis.base import BusyState
@@ -39,7 +39,7 @@ class Releaser:
 
     async def sync(self) -> None:
         """One session's trouble does not hold up another's."""
-        evidence = self._replica.evidence_until()
+        evidence = self._replica.evidence()
         releasing = {s.key for s in self._context.sessions.all() if s.state is SessionState.RELEASING}
         self._waiting = {key: waiting for key, waiting in self._waiting.items() if key in releasing}
         async with asyncio.TaskGroup() as group:
@@ -47,12 +47,12 @@ class Releaser:
                 if act := self._act(session, evidence):
                     group.create_task(forgiven(f"session {session.key}", self._attempt(act)))
 
-    def _act(self, session: Session, evidence: float) -> Act | None:
+    def _act(self, session: Session, evidence: Evidence) -> Act | None:
         """What is to be done now for a session, if anything."""
         now = self._context.clock.time()
         if session.state in USABLE:
             known = facts(session, self._context.server(session), self._context.profile(session), now)
-            decision = idleness.decide(known, evidence, now)
+            decision = idleness.decide(known, evidence(session.key), now)
             return None if decision is Decision.KEEP else partial(self._carry_out, session, known, decision)
         if session.state is SessionState.RELEASING:
             return partial(self._finish, session)
@@ -112,7 +112,7 @@ class Releaser:
         if server is None:
             await self._context.sessions.step(session.key, self._ended)
         elif not server.deleting and not self._shrinks_first(session, server):
-            await self._context.fleet.delete(server)
+            await self._context.fleet.delete(server, any_version=True)  # what runs in it can change its version for ever
 
     def _ended(self, session: Session) -> Session | None:
         if session.state is not SessionState.RELEASING:

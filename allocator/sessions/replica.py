@@ -1,6 +1,7 @@
 """This allocator process among the others: its Lease says that it lives and how far it has written what it saw."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from allocator.sessions.activity import Recorder
@@ -13,6 +14,9 @@ from fleet.informer import Informer
 log = logging.getLogger(__name__)
 REPLICA_KIND = {KIND_LABEL: "replica"}
 FLUSHED = PREFIX + "flushed-through"
+
+Evidence = Callable[[str], float]
+"""By user: what they did until then (epoch seconds) is in their Lease."""
 
 
 class Replica:
@@ -50,10 +54,11 @@ class Replica:
         lease = await self._leases.get(self._name)
         await self._leases.delete(lease)
 
-    def evidence_until(self) -> float:
-        """The oldest `flushedThrough` of the live replicas: what people did until then is in the Leases."""
-        live = [lease for lease in self._others() if not self._context.expiry.expired(lease)]
-        return min([self._recorder.flushed_through(), *map(_flushed, live)])
+    def evidence(self) -> Evidence:
+        """The oldest `flushedThrough` of the live replicas. Of what it saw itself, this one knows whose it was."""
+        live = (lease for lease in self._others() if not self._context.expiry.expired(lease))
+        others = min(map(_flushed, live), default=float("inf"))
+        return lambda key: min(others, self._recorder.flushed_through(key))
 
     def gone(self, session: Session) -> bool:
         """Whether nobody works on the session: its holder said good-bye, or no longer renews."""

@@ -126,8 +126,8 @@ class SessionStore:
 
     def _see(self, lease: Lease) -> None:
         known = self._known.get(lease.name)
-        if known and known.lease.uid == lease.uid and not _newer(lease, known.lease):
-            return
+        if known and not _newer(lease, known.lease):
+            return  # of this Lease or of one before it: the informer is behind an own write
         session = None
         try:
             session = decode(lease)

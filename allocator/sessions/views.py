@@ -4,12 +4,13 @@ from dataclasses import replace
 
 from allocator.policy import idleness, queue, scaling
 from allocator.policy.queue import Supply
+from allocator.policy.reconcile import usable
 from allocator.sessions.context import Context
 from allocator.sessions.facts import busy, facts
 from allocator.sessions.history import History
 from allocator.sessions.model import USABLE, Session, SessionState, SessionView
 from allocator.settings import Profile
-from fleet.base import BEFORE_READY, USER_LABEL, GameServerState
+from fleet.base import BEFORE_READY, USER_LABEL, GameServer, GameServerState
 
 _STEPS = {
     SessionState.ALLOCATING: "Looking for a free WebUI.",
@@ -32,9 +33,10 @@ class Views:
         if session is None:
             return SessionView(SessionState.NONE, now=now)
         profile, server = self._context.profile(session), self._context.server(session)
+        state = _shown(session, server)
         position, supply = self._place(session)
         view = SessionView(
-            state=session.state,
+            state=state,
             profile=session.profile,
             profile_title=profile.title or profile.name,
             gameserver=session.current.name if session.current else "",
@@ -43,12 +45,12 @@ class Views:
             since=session.since,
             last_activity=session.activity,
             reason=session.reason,
-            step=self._waiting(supply, profile) if position else _STEPS.get(session.state, ""),
+            step=self._waiting(supply, profile) if position else _STEPS.get(state, ""),
             timeline=tuple((state.value, at) for state, at in session.timeline),
             now=now,
             presence_seconds=profile.activity_resolution,
         )
-        if session.state not in USABLE:
+        if state not in USABLE:
             return view
         known = facts(session, server, profile, now)
         return replace(
@@ -98,3 +100,13 @@ class Views:
         if supply.room:
             return "No WebUI is free; a new one is being asked for."
         return "The only WebUI is in use." if profile.size == 1 else f"All {profile.size} WebUIs are in use."
+
+
+def _shown(session: Session, server: GameServer | None) -> SessionState:
+    """Usable only while there is something to use: a page that is sent to a lost WebUI would only be sent back.
+
+    The reconciler ends such a session. A server without the user's label is one that this replica's memory lags behind.
+    """
+    if session.state not in USABLE or session.current is None or usable(server, session.current.uid):
+        return session.state
+    return SessionState.RELEASING if server is None or USER_LABEL in server.labels else SessionState.PREPARING

@@ -42,7 +42,7 @@ class _Wire:
                     raise _failure(path, await response.read())
                 async for line in response.content:
                     yield line
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a line beyond MAX_LINE
             raise Uncertain(f"watch {path}: {error!r}") from error
 
     async def _call(self, method: str, path: str, query: Mapping[str, str] | None, body: bytes | None) -> bytes:

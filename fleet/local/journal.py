@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Never
 
@@ -36,9 +36,10 @@ _SNAPSHOT = TypeAdapter(Snapshot)
 
 
 def load(path: Path) -> Snapshot:
-    """What was saved; an empty snapshot when nothing was. Raises `UserError` when it cannot be read."""
+    """What was saved, held by nobody: who held a Lease ended with the command. Raises `UserError` when it cannot be read."""
     try:
-        return _SNAPSHOT.validate_json(path.read_bytes())
+        saved = _SNAPSHOT.validate_json(path.read_bytes())
+        return replace(saved, leases=tuple(replace(lease, holder="") for lease in saved.leases))
     except FileNotFoundError:
         return Snapshot(1, ())
     except (OSError, ValidationError) as error:

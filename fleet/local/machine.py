@@ -25,7 +25,7 @@ def nvidia_gpus(folder: Path = _NVIDIA) -> tuple[str, ...]:
 
 
 class Gpus:
-    """Hands out one GPU at a time, to whoever waits longest. On a machine without GPUs everyone gets None at once."""
+    """Hands out one GPU at a time, to whoever waits longest. Without GPUs that it knows of, everyone gets None at once."""
 
     def __init__(self, gpus: Iterable[str]) -> None:
         self._free: asyncio.Queue[str] = asyncio.Queue()
@@ -47,10 +47,14 @@ class Gpus:
 
 
 class Ports:
-    """Hands out loopback ports that nobody listens on; none twice at the same time."""
+    """Hands out loopback ports that nobody listens on; none twice at the same time.
+
+    It goes round and round, from somewhere: a port comes back so late that nobody takes its new holder for the old one.
+    """
 
     def __init__(self, ports: range = PORTS) -> None:
         self._ports = ports
+        self._next = random.choice(range(len(ports)))  # noqa: S311 - not a secret
         self._taken: set[int] = set()
 
     @contextmanager
@@ -65,7 +69,9 @@ class Ports:
             self._taken -= set(chosen.values())
 
     def _one(self) -> int:
-        for port in random.sample(self._ports, len(self._ports)):
+        for _ in self._ports:
+            port = self._ports[self._next]
+            self._next = (self._next + 1) % len(self._ports)
             if port not in self._taken and _is_free(port):
                 self._taken.add(port)
                 return port

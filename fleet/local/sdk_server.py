@@ -5,7 +5,7 @@ What it does at once, Agones only queues: a caller that waits for the watch is r
 # ruff: noqa: ARG002, N802 - gRPC decides how handlers are called
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -21,6 +21,8 @@ from runtime.clock import Clock
 
 _EMPTY = sdk_pb2.Empty()
 _STOP_SECONDS = 0.2
+MAX_BYTES = 256 * 1024
+"""Of all annotations (k8s.io/apimachinery pkg/api/validation, TotalAnnotationSizeLimitB), and here of all labels too."""
 
 
 class SdkServer(sdk_pb2_grpc.SDKServicer):
@@ -79,14 +81,10 @@ class SdkServer(sdk_pb2_grpc.SDKServicer):
         return _EMPTY
 
     async def SetLabel(self, request: sdk_pb2.KeyValue, context: Context) -> sdk_pb2.Empty:
-        put = {SDK_PREFIX + request.key: request.value}
-        self._store.change(self._uid, self._name, lambda item: replace(item, labels={**item.labels, **put}))
-        return _EMPTY
+        return await self._put(lambda item: replace(item, labels=_with(item.labels, request)), context)
 
     async def SetAnnotation(self, request: sdk_pb2.KeyValue, context: Context) -> sdk_pb2.Empty:
-        put = {SDK_PREFIX + request.key: request.value}
-        self._store.change(self._uid, self._name, lambda item: replace(item, annotations={**item.annotations, **put}))
-        return _EMPTY
+        return await self._put(lambda item: replace(item, annotations=_with(item.annotations, request)), context)
 
     async def GetGameServer(self, request: sdk_pb2.Empty, context: Context) -> sdk_pb2.GameServer:
         found = self._find()
@@ -106,6 +104,13 @@ class SdkServer(sdk_pb2_grpc.SDKServicer):
     def _find(self) -> GameServer | None:
         found = self._store.find(self._name)
         return found if found is not None and found.uid == self._uid else None
+
+    async def _put(self, change: Callable[[GameServer], GameServer], context: Context) -> sdk_pb2.Empty:
+        try:
+            self._store.change(self._uid, self._name, change)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return _EMPTY
 
     def _move(self, state: GameServerState) -> None:
         self._end_reservation()
@@ -139,3 +144,11 @@ class SdkServer(sdk_pb2_grpc.SDKServicer):
             status.addresses.add(type="PodIP", address=item.address)
         self.counters.describe(status)
         return message
+
+
+def _with(present: Mapping[str, str], put: sdk_pb2.KeyValue) -> dict[str, str]:
+    """Bounded, as in Kubernetes: all who watch GameServers read what a program writes here. Raises `ValueError`."""
+    wanted = {**present, SDK_PREFIX + put.key: put.value}
+    if sum(len(key.encode()) + len(value.encode()) for key, value in wanted.items()) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes in all")
+    return wanted

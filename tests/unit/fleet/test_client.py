@@ -10,7 +10,7 @@ from aiohttp import web
 
 from fleet.base import Event, EventType, Expired, Lease, NotFound, Uncertain
 from fleet.local import server, wire
-from fleet.local.client import LocalBackend, connect
+from fleet.local.client import MAX_LINE, LocalBackend, connect
 
 ADDED = Event(EventType.ADDED, "7", Lease("alice", uid="u", resource_version="7"))
 LINE = wire.LEASES.event.dump_json(ADDED) + b"\n"
@@ -89,3 +89,9 @@ async def test_a_status_in_a_watch_s_place_is_the_error_that_it_names(tmp_path: 
     async with server.serve(tmp_path / "s", app), connect(tmp_path / "s") as backend:
         with pytest.raises(NotFound, match="no such kind"):
             await anext(backend.leases.watch("1"))
+
+
+async def test_an_event_larger_than_any_object_ends_the_watch_and_nothing_else(tmp_path: Path) -> None:
+    async with answering(tmp_path, 200, LINE, b"x" * (MAX_LINE + 1), b"x" * MAX_LINE, b"\n") as backend:
+        with pytest.raises(Uncertain):
+            await read(backend, [])

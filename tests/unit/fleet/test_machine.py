@@ -59,6 +59,14 @@ def test_a_port_that_someone_listens_on_is_not_given() -> None:
             pass
 
 
+def test_a_port_that_was_given_back_is_not_the_next_one_given() -> None:
+    ports, given = Ports(range(21000, 21008)), []
+    for _ in range(4):
+        with ports.some(["a"]) as chosen:
+            given.append(chosen["a"])
+    assert len(set(given)) == 4
+
+
 def test_no_port_is_given_twice_until_it_is_given_back() -> None:
     ports = Ports(range(21000, 21004))
     with ports.some(["a", "b"]) as first, ports.some(["a", "b"]) as second:

@@ -111,6 +111,17 @@ async def test_a_watch_sends_the_current_state_first_and_then_each_change() -> N
         watch.cancel()
 
 
+@pytest.mark.parametrize("call", ["SetAnnotation", "SetLabel"])
+async def test_what_a_program_writes_is_bounded_as_kubernetes_bounds_it(call: str) -> None:
+    async with rig() as r:
+        put = getattr(r.sdk, call)
+        for number in range(2):
+            await put(sdk_pb2.KeyValue(key=f"k{number}", value="x" * 100_000))
+        with pytest.raises(grpc.aio.AioRpcError, match="more than 262144 bytes"):
+            await put(sdk_pb2.KeyValue(key="k3", value="x" * 100_000))
+        assert sum(len(value) for kept in (r.state.labels, r.state.annotations) for value in kept.values()) == 200_000
+
+
 async def test_a_reservation_lapses() -> None:
     async with rig() as r:
         await r.sdk.Reserve(sdk_pb2.Duration(seconds=30))

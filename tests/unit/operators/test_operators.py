@@ -50,7 +50,8 @@ class World:
 
     def everyone(self) -> list[UserSession]:
         return [
-            UserSession(key, identity, self.emails.get(key, ""), self.sessions.view(key)) for key, identity in self.users.items()
+            UserSession(key, identity, self.emails.get(key, ""), self.sessions.view(key))
+            for key, identity in self.users.items()
         ]
 
     def review(self, review: object) -> dict[str, object] | None:

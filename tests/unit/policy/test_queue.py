@@ -38,9 +38,14 @@ def test_newcomers_wait_behind_one_who_is_being_served_after_waiting() -> None:
 
 
 def test_a_place_lapses_by_evidence_only() -> None:
-    assert not lapses(session(at=100), 190, 90)
-    assert lapses(session(at=100), 191, 90)
-    assert not lapses(replace(session(at=100), page_seen=150.0), 191, 90)
+    assert not lapses(session(at=100), 190, 90, 0)
+    assert lapses(session(at=100), 191, 90, 0)
+    assert not lapses(replace(session(at=100), page_seen=150.0), 191, 90, 0)
+
+
+def test_a_page_that_nobody_could_see_is_not_gone() -> None:
+    assert not lapses(session(at=100), 900, 90, watched_since=820)
+    assert lapses(session(at=100), 900, 90, watched_since=800)
 
 
 SUPPLY = Supply(ready=1, starting_for=[5, 30], room=1, cold_start=40, warm_start=2, between_releases=60)

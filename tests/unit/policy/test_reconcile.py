@@ -17,7 +17,9 @@ def test_all_is_well() -> None:
     assert decide([ACTIVE], [THEIRS, FREE]) == []
 
 
-@pytest.mark.parametrize("sessions", [[], [replace(ACTIVE, state=SessionState.ENDED, current=None)]])
+@pytest.mark.parametrize(
+    "sessions", [[], [replace(ACTIVE, state=SessionState.ENDED, current=None)], [replace(ACTIVE, state=SessionState.FAILED)]]
+)
 def test_an_orphan(sessions: list[Session]) -> None:
     (action,) = decide(sessions, [THEIRS])
     assert isinstance(action, Delete)

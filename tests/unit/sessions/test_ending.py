@@ -157,3 +157,34 @@ async def test_changes_tell_each_state_and_never_miss_the_last() -> None:
         await w.until(task.done, within=20)
         assert seen[0] is ACTIVE
         assert seen[-1] is SessionState.ENDED
+
+
+async def test_a_webui_that_says_ready_again_and_again_slows_down_nobody_elses_start() -> None:
+    """What a user's own code calls is no start: neither a slow one for the expected times, nor a failed one."""
+    async with in_use() as (w, replica, server):
+        await w.clock.advance(100)
+        asked = GameServerState.REQUEST_READY
+        for state in (asked, GameServerState.READY, asked, GameServerState.SHUTDOWN):
+            w.cluster.set_state(server, state)
+        await w.clock.advance(0)
+        assert replica.service.stats().failed_starts[FLEET] == 0
+        await replica.service.start(user(2))
+        await w.clock.advance(1)
+        eta = replica.service.view("u2").eta_seconds
+        assert eta is not None
+        assert eta < 10
+
+
+async def test_a_page_is_not_sent_to_a_webui_that_is_lost_before_a_leader_has_seen_it() -> None:
+    async with world() as w:
+        (server,) = w.cluster.add(FLEET)
+        leader, other = await w.replica(), await w.replica()
+        await other.service.start(user(1))
+        await w.until(lambda: other.service.view("u1").state is ACTIVE)
+        leader.kill()
+        w.cluster.remove(server.name)
+        await w.clock.advance(0)
+        view = other.service.view("u1")
+        assert (w.state("u1"), view.state, other.service.route("u1")) == (ACTIVE, SessionState.RELEASING, None)
+        assert "files are safe" in view.step
+        await w.until(lambda: other.service.view("u1").state is SessionState.FAILED)

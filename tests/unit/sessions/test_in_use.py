@@ -204,3 +204,23 @@ async def test_the_age_limit_ends_it_whatever_happens_in_it() -> None:
         assert w.state("u1") is ENDING
         await w.until(lambda: w.state("u1") is SessionState.ENDED, within=90, step=5)
         assert replica.service.view("u1").reason == "A session lasts at most 10 minutes."
+
+
+async def test_a_release_is_not_late_because_others_are_at_work() -> None:
+    """Their activity is written once a minute: that it is not written yet says nothing of this user's."""
+    async with world(SLOW) as w:
+        servers = w.cluster.add(FLEET, 2)
+        replica = await w.replica()
+        for number in (1, 2):
+            await replica.service.start(user(number))
+        await w.until(lambda: w.count(ACTIVE) == 2)
+        for server in servers:
+            w.cluster.say_busy(server.name, "idle")
+        await w.clock.advance(0)
+        ends = replica.service.view("u1").releases_at
+        assert ends is not None
+        while w.state("u1") in (ACTIVE, ENDING):
+            await replica.service.presence(user(2), "pointer")
+            await w.clock.advance(5)
+        assert ends <= w.clock.time() <= ends + 15
+        assert w.state("u2") is ACTIVE

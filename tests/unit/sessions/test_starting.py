@@ -223,3 +223,14 @@ async def test_the_store_is_away_when_a_person_clicks() -> None:
         replica.link.away = True
         with pytest.raises(SessionRefused, match="Try again"):
             await w.done(replica.service.start(user(1)))
+
+
+async def test_whoever_hears_of_their_own_lease_last_works_on_it_alone() -> None:
+    """The watch may be faster than the reply to the create: nobody else takes up what is about to be begun."""
+    async with world() as w:
+        w.cluster.add(FLEET, 3)
+        replica = await w.replica()
+        replica.link.fail("create", Fault.SLOW_REPLY)
+        await w.done(replica.service.start(user(1)))
+        await w.until(lambda: w.state("u1") is ACTIVE)
+        assert len(w.allocated("u1")) == 1

@@ -134,3 +134,17 @@ async def test_what_is_judged_by_an_old_state_is_not_deleted() -> None:
         await b.store.step("u1", failed_once_more)
         with pytest.raises(Conflict):
             await b.store.delete(session)
+
+
+async def test_what_the_informer_says_late_of_an_earlier_lease_does_not_replace_the_new_one() -> None:
+    async with bench() as b:
+        await b.store.create(QUEUED)
+        await b.store.step("u1", failed_once_more)
+        first = b.store.get("u1")
+        assert first is not None
+        await b.store.delete(first)
+        second = await b.store.create(replace(QUEUED, enqueued_at=9.0))
+        b.heard.clear()
+        await b.clock.advance(1)
+        assert b.store.get("u1") == second
+        assert b.heard == []

@@ -2,6 +2,7 @@
 
 from allocator.sessions.context import Timing
 from allocator.sessions.model import SessionState
+from allocator.settings import Profile, Settings
 from tests.fake_fleet import Fault
 from tests.sessions_world import FLEET, user, world
 
@@ -117,3 +118,39 @@ async def test_a_newcomer_waits_behind_those_who_wait() -> None:
         view = await replica.service.start(user(2))
         assert (view.state, view.position) == (SessionState.QUEUED, 2)
         assert view.step == "No WebUI is free; a new one is being asked for."
+
+
+async def test_a_restart_longer_than_the_lapse_costs_nobody_their_place() -> None:
+    async with world() as w:
+        first = await w.replica()
+        for number in (1, 2):
+            await first.service.start(user(number))
+        await w.until(lambda: w.count(SessionState.QUEUED) == 2)
+        first.kill()
+        await w.clock.advance(600)
+        second = await w.replica()
+        for _ in range(10):
+            second.service.page_seen("u2")
+            await w.clock.advance(5)
+        assert w.count(SessionState.QUEUED) == 2
+        for _ in range(14):
+            second.service.page_seen("u2")
+            await w.clock.advance(5)
+        assert (w.state("u1"), w.state("u2")) == (SessionState.ENDED, SessionState.QUEUED)
+
+
+async def test_a_profile_that_is_no_longer_offered_ends_the_wait_and_gives_no_other_webui() -> None:
+    async with world() as w:
+        (server,) = w.cluster.add(FLEET)
+        w.cluster.slow.add(server.name)
+        first = await w.replica()
+        await first.service.start(user(1))
+        await w.until(lambda: w.state("u1") is SessionState.PREPARING)
+        first.kill()
+        w.settings = Settings(profiles=(Profile(name="other", size=2),))
+        w.cluster.add("other")
+        second = await w.replica()
+        await w.until(lambda: w.state("u1") is SessionState.FAILED)
+        assert "no longer offered" in second.service.view("u1").reason
+        await w.until(lambda: w.cluster.servers.find(server.name) is None)
+        assert w.allocated("u1") == []
