@@ -40,6 +40,9 @@ async def test_up_stops_everything_on_sigterm(up: Up) -> None:
     async with atelier:
         await atelier.start("alice")
         assert len(atelier.processes()) > 5
+        events = await atelier.http.get("/_atelier/api/events", headers={"X-Atelier-Dev-User": "alice"})
+        atelier.process.send_signal(signal.SIGTERM)
+        assert b"event: session" in await events.read()  # ended in order: a stream that is cut off raises
         assert await atelier.stop() == 0
         assert atelier.processes() == []
 
