@@ -78,13 +78,18 @@ def _forbidden(head: Request) -> Answer | None:
     if b"service-worker" in head.deciding or head.deciding.get(b"sec-fetch-dest") == b"serviceworker":
         message = "A service worker would answer for the pages around the WebUI too: none can be registered here."
         return problem(403, "service_worker", message)
-    if (head.websocket or head.method not in _SAFE) and _cross_site(head):
-        return problem(403, "cross_site", "This request comes from another site's page: it may not change anything here.")
+    if _cross_site(head) and not (head.method in _SAFE and head.deciding.get(b"sec-fetch-mode") == b"navigate"):
+        message = "This request comes from another site's page: it may neither change nor read anything here."
+        return problem(403, "cross_site", message)
     return None
 
 
 def _cross_site(head: Request) -> bool:
-    """Whether another origin's page sent this. No script can forge these fields; a client that is no browser has none."""
+    """Whether another origin's page sent this. No script can forge these fields; a client that is no browser has none.
+
+    A WebUI may allow every origin to read its replies (gradio 3 does), and an identity in the host name, or in a cookie, comes
+    along with whatever page asks. So only a person who follows a link may come from elsewhere.
+    """
     site = head.deciding.get(b"sec-fetch-site")
     if site is not None:
         return site not in (b"same-origin", b"none")
@@ -100,5 +105,5 @@ def _refuse(head: Request, refused: Refused) -> Answer:
     if is_navigation(head):
         return redirect(f"{APP}/{refused.page}")
     if refused.page == "sign-in":
-        return problem(401, "not_signed_in", f"Nobody is signed in: {refused.reason}")
+        return problem(401, "not_signed_in", f"{refused.reason} Sign in at {APP}/sign-in.")
     return problem(refused.status, "refused", refused.reason)

@@ -148,8 +148,11 @@ def test_no_confusing_path_reaches_the_pages(path: str) -> None:
         ("Sec-Fetch-Site: cross-site", "Origin: http://alice.localhost:8000"),
     ],
 )
-@pytest.mark.parametrize("line", ["POST /sdapi/v1/txt2img", "DELETE /_atelier/api/session", "PUT /x", "websocket"])
-def test_what_another_sites_page_sends_changes_nothing_here(line: str, fields: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "line",
+    ["POST /sdapi/v1/txt2img", "DELETE /_atelier/api/session", "PUT /x", "GET /file=outputs/1.png", "OPTIONS /x", "websocket"],
+)
+def test_what_another_sites_page_sends_neither_changes_nor_reads_anything_here(line: str, fields: tuple[str, ...]) -> None:
     sent = head("GET /ws", *HANDSHAKE, *fields) if line == "websocket" else head(line, *fields)
     assert error(decide(sent, ALICE, ROUTE)) == (403, "cross_site")
 
@@ -167,6 +170,11 @@ def test_what_another_sites_page_sends_changes_nothing_here(line: str, fields: t
 def test_what_this_origins_pages_and_scripts_send_passes(fields: tuple[str, ...]) -> None:
     assert isinstance(decide(head("POST /x", *fields), ALICE, ROUTE), ToWebUI)
     assert isinstance(decide(head("GET /ws", *HANDSHAKE, *fields), ALICE, ROUTE), ToWebUI)
+
+
+def test_a_form_of_another_site_is_no_link() -> None:
+    sent = head("POST /x", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: cross-site")
+    assert error(decide(sent, ALICE, ROUTE)) == (403, "cross_site")
 
 
 def test_a_link_from_another_site_may_be_followed() -> None:
