@@ -170,6 +170,10 @@ class Expired(FleetError):
     """The watch's resourceVersion is no longer kept (410 Gone): list anew."""
 
 
+class Refused(FleetError):
+    """The store said no (400, 401, 403, 422): it did not happen, and will not while nothing else changes."""
+
+
 class Uncertain(FleetError):
     """A time-out, a 5xx or a lost connection: it may or may not have happened. Read before acting on it."""
 
