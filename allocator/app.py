@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from allocator.gateway.context import Timeouts
 from allocator.gateway.server import Gateway
 from allocator.identity.dev import DevVerifier, require_loopback
 from allocator.identity.secret import read_secret
@@ -46,7 +47,7 @@ async def serve(settings: Settings, fleet_socket: Path) -> None:
         sessions = SessionService(settings, backend.fleet, backend.leases, clock, _identity(), timing=TIMING)
         pages = fleet_socket.with_name("pages.sock")
         verifier = DevVerifier(read_secret(data / "installation.key"))
-        gateway = Gateway(verifier, sessions, pages, clock)
+        gateway = Gateway(verifier, sessions, pages, clock, Timeouts(stall=settings.stall_timeout))
         operators = _operators(settings, sessions, gateway, read_secret(data / "operator.token").hex())
         group = await stack.enter_async_context(asyncio.TaskGroup())
         running = group.create_task(sessions.run())

@@ -145,14 +145,24 @@ class Settings(_Strict):
     listen: str = "localhost:8000"
     """Where browsers connect. `localhost` means both 127.0.0.1 and ::1 where there is one."""
     operators: str = "127.0.0.1:8001"
-    data: Path = Path("~/atelier")
+    data: Annotated[Path, Field(validate_default=True)] = Path("~/atelier")
     identity: Literal["dev"] = "dev"
     profiles: Annotated[tuple[Profile, ...], Field(min_length=1)] = (Profile(name="easel", title="Easel (demo)"),)
     queue_lapse: Span = 90.0
     """A place in the queue lapses when its page has been gone for so long."""
     ended_lifetime: Duration = 600.0
     """For so long the released page can say why."""
+    stall_timeout: Span = 120.0
+    """A browser that sends no byte of a body, or takes none of a reply, for so long is cut off."""
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    @field_validator("data")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        try:
+            return value.expanduser().absolute()  # the processes that are told of it work in folders of their own
+        except RuntimeError:
+            raise ValueError("a folder is needed, and there is no such user's home") from None
 
     @field_validator("listen", "operators")
     @classmethod
@@ -218,4 +228,5 @@ def _explain(error: ValidationError, file: Path | None) -> str:
     source = f" in {file}" if file else ""
     if first["type"] == "extra_forbidden":
         return f"Unknown setting {where}{source}."
-    return f"Setting {where}{source}: {first['input']!r} is not allowed, {message}."
+    given = str(first["input"]) if isinstance(first["input"], Path) else first["input"]
+    return f"Setting {where}{source}: {given!r} is not allowed, {message}."

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote
@@ -25,6 +26,9 @@ def ask(address: str, data: Path, method: str, path: str) -> object:
         answer = reply.json() if reply.body else {}
     except http.HttpError as error:
         raise UserError(f"No answer from Atelier at {address} ({error}).", "Is it running? Start it with: atelier up") from None
+    if reply.status == HTTPStatus.UNAUTHORIZED:
+        problem = f"The Atelier at {address} does not know the token in {data / TOKEN_FILE}."
+        raise UserError(problem, "Name the data folder that it was started with: --data FOLDER")
     if reply.status >= 400:
         raise UserError(_message(answer, reply.status), "")
     return answer
@@ -68,5 +72,7 @@ def _row(session: dict[str, object], now: float) -> tuple[str, ...]:
 
 def release(address: str, data: Path, user: str) -> None:
     """End that user's session, named as `status` names them."""
+    if not user:
+        raise UserError("No user is named.", "`atelier status` lists those who have a session.")
     ask(address, data, "DELETE", f"/sessions/{quote(user, safe='')}")
     output.say(f"Released {user}. Their files stay where they are.")

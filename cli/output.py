@@ -1,11 +1,12 @@
 """What a person sees: rich on a terminal, plain lines elsewhere."""
 
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from runtime.errors import UserError
 
@@ -13,16 +14,21 @@ _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def plain(text: str) -> str:
+    """Without control characters: a WebUI's words, or a name that somebody sent, must not steer the terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def say(text: str) -> None:
     """One plain line, at once: whoever waits for it may read through a pipe."""
-    _out.print(text, markup=False)
-    sys.stdout.flush()
+    with suppress(OSError):  # the terminal is gone; what is under way goes on
+        _out.print(text, markup=False)
 
 
 def title(text: str) -> None:
     """A line that stands out on a terminal."""
-    _out.print(text, style="bold", markup=False)
-    sys.stdout.flush()
+    with suppress(OSError):
+        _out.print(text, style="bold", markup=False)
 
 
 def fields(rows: Sequence[tuple[str, str]]) -> None:
@@ -34,17 +40,18 @@ def fields(rows: Sequence[tuple[str, str]]) -> None:
 
 def fail(error: UserError) -> None:
     """The problem and its remedy on the error stream, one line each."""
-    _err.print(f"atelier: {error.problem}", style="red", markup=False)
+    _err.print(f"atelier: {plain(error.problem)}", style="red", markup=False)
     if error.remedy:
-        _err.print(f"         {error.remedy}", markup=False)
+        _err.print(f"         {plain(error.remedy)}", markup=False)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal; columns padded with blanks elsewhere, so that `awk` reads them."""
+    rows = [[plain(cell) for cell in row] for row in rows]
     if _out.is_terminal:
         drawn = Table(*columns, box=None, header_style="dim", pad_edge=False)
         for row in rows:
-            drawn.add_row(*row)
+            drawn.add_row(*(Text(cell) for cell in row))
         _out.print(drawn)
         return
     widths = [max(len(cell) for cell in column) for column in zip(columns, *rows, strict=True)]
@@ -67,9 +74,9 @@ _MARKS = {"ok": ("+", "green"), "note": ("~", "yellow"), "fault": ("x", "red")}
 
 def finding(found: Finding) -> None:
     mark, style = _MARKS[found.verdict]
-    _out.print(f"{mark} {found.subject}: {found.detail}", style=style, markup=False)
+    _out.print(plain(f"{mark} {found.subject}: {found.detail}"), style=style, markup=False)
     if found.remedy:
-        say(f"    {found.remedy}")
+        say(f"    {plain(found.remedy)}")
 
 
 def duration(seconds: float) -> str:

@@ -16,6 +16,9 @@ LEAST_DESCRIPTORS = 1024
 
 def check_ports(settings: Settings) -> None:
     """Every listener's port is free. Raises `UserError`."""
+    if split_address(settings.listen)[1] == split_address(settings.operators)[1]:
+        problem = f"Browsers and operators cannot share a port: listen is {settings.listen}, operators {settings.operators}."
+        raise UserError(problem, "Give each a port of its own.")
     for name, address in (("listen", settings.listen), ("operators", settings.operators)):
         host, port = split_address(address)
         for each in bind_hosts(host):

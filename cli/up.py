@@ -68,8 +68,9 @@ class _Edition:
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop.set)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores the end of its terminal, and so do we then
+                loop.add_signal_handler(number, self._stop.set)
         async with asyncio.TaskGroup() as group:
             cluster = group.create_task(self._cluster.run())
             parts = [group.create_task(part) for part in (self._keep_allocator(), self._tell(), self._watch_failures())]

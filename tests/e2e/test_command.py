@@ -1,5 +1,6 @@
 """`atelier up` and its siblings: what a person types, and types wrongly."""
 
+import asyncio
 import json
 import os
 import signal
@@ -59,6 +60,16 @@ async def test_nothing_outlives_a_killed_up(up: Up) -> None:
         assert atelier.processes() == []
 
 
+async def test_up_stops_everything_when_its_terminal_is_closed(up: Up) -> None:
+    atelier = up("--size", "1")
+    async with atelier:
+        atelier.process.send_signal(signal.SIGHUP)
+        atelier.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(10):
+            assert await atelier.process.wait() == 0
+        assert atelier.processes() == []
+
+
 async def test_status_and_release_from_another_terminal(atelier: RunningAtelier) -> None:
     await atelier.start("alice")
     place = ("--data", str(atelier.data), "--port", str(atelier.port))
@@ -71,6 +82,11 @@ async def test_status_and_release_from_another_terminal(atelier: RunningAtelier)
     view = await atelier.until("alice", lambda view: view["state"] in {"releasing", "ended"})
     assert "operator" in view["reason"]
     assert_one_clear_line(atelier_command("release", "nobody", *place), "nobody")
+    (other := atelier.data / "other").mkdir()
+    (other / "operator.token").write_text("0" * 64)
+    (other / "operator.token").chmod(0o600)
+    elsewhere = atelier_command("status", "--data", str(other), "--port", str(atelier.port))
+    assert_one_clear_line(elsewhere, str(other / "operator.token"), "--data")
 
 
 def test_doctor_names_what_is_missing(data: Path) -> None:
