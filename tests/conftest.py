@@ -6,7 +6,7 @@ import inspect
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
 
 import psutil
@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not isinstance(item, pytest.Function):
             continue
         if inspect.iscoroutinefunction(item.obj):
-            item.fixturenames.insert(0, "no_leaked_tasks")
+            item.fixturenames.insert(item.fixturenames.index("no_leaked_processes_or_sockets"), "no_leaked_tasks")
         if item.get_closest_marker("browser") and CHROMIUM is None and not NOTHING_LEFT_OUT:
             item.add_marker(pytest.mark.skip(reason="no Chromium on this machine: install Debian's package `chromium`"))
 
@@ -33,15 +33,15 @@ def no_leaked_processes_or_sockets() -> Iterator[None]:
     children, sockets = _children(), _sockets()
     yield
     deadline = time.monotonic() + _LEAK_DEADLINE
-    while leaks := _leaked_processes(_children() - children) or _leaked_sockets(_sockets() - sockets):
+    while leaks := _leaked_processes(_children(children)) or _leaked_sockets(_sockets() - sockets):
         if time.monotonic() > deadline:
             pytest.fail(leaks)
         time.sleep(0.02)
 
 
-@pytest.fixture
-async def no_leaked_tasks() -> AsyncIterator[None]:
-    """After each test the loop has the tasks that it had before."""
+@contextlib.asynccontextmanager
+async def tasks_kept() -> AsyncIterator[None]:
+    """The loop has as many tasks at the end as at the beginning, or the test fails."""
     before = asyncio.all_tasks()
     yield
     leaked: set[asyncio.Task[object]] = set()
@@ -53,14 +53,22 @@ async def no_leaked_tasks() -> AsyncIterator[None]:
     pytest.fail(f"leaked tasks: {[task.get_coro() for task in leaked]}")
 
 
-def _children() -> set[int]:
-    """This process's descendants. Read from /proc directly: this runs twice a test."""
+@pytest.fixture
+async def no_leaked_tasks() -> AsyncIterator[None]:
+    """After each test the loop has the tasks that it had before."""
+    async with tasks_kept():
+        yield
+
+
+def _children(known: Collection[int] = ()) -> set[int]:
+    """This process's descendants without the known ones, whose children are their own business: fixtures that many tests
+    share start and end processes. Read from /proc directly: this runs twice a test."""
     found: set[int] = set()
     waiting = [os.getpid()]
     while waiting:
         for task in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
             with contextlib.suppress(OSError):
-                children = {int(pid) for pid in task.read_text().split()} - found
+                children = {int(pid) for pid in task.read_text().split()} - found - set(known)
                 found |= children
                 waiting += children
     return found

@@ -62,7 +62,8 @@ class RunningAtelier:
             env={**os.environ, **self.environment, "PYTHONUNBUFFERED": "1", "TEST_RUN": self.run},
             start_new_session=True,
         )
-        self.http = aiohttp.ClientSession(f"http://127.0.0.1:{self.port}")
+        # Tests may share this; a connection kept for the next call would look like one that a test leaked.
+        self.http = aiohttp.ClientSession(f"http://127.0.0.1:{self.port}", connector=aiohttp.TCPConnector(force_close=True))
         self._reading = asyncio.ensure_future(self._read_output())
         try:
             await self.said("http://localhost", START_DEADLINE)

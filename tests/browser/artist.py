@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from playwright.async_api import Browser, BrowserContext, FrameLocator, Page, async_playwright, expect
 
 from tests.conftest import CHROMIUM
+from tests.running_atelier import RunningAtelier
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -16,6 +17,7 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1",  # nobody else's pages
 )
 PATIENCE = 20_000
 """Milliseconds for what should take one or two seconds."""
@@ -75,9 +77,13 @@ async def generate(frame: FrameLocator, prompt: str, *, steps: int = 4) -> None:
 
 
 @asynccontextmanager
-async def artist(browser: Browser, name: str, port: int) -> AsyncGenerator[Artist, None]:
+async def artist(browser: Browser, name: str, atelier: RunningAtelier) -> AsyncGenerator[Artist, None]:
+    """Gives the WebUI back at the end: many tests share one Atelier. A script's error in any of the pages fails."""
     context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    someone = Artist(name, context, f"http://{name}.localhost:{atelier.port}")
     try:
-        yield Artist(name, context, f"http://{name}.localhost:{port}")
+        yield someone
+        assert someone.troubles == []
     finally:
         await context.close()
+        await atelier.api(name, "DELETE", "/_atelier/api/session")

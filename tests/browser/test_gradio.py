@@ -4,29 +4,24 @@ import hashlib
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import FilePayload, FrameLocator, Page, expect
+import pytest_asyncio
+from playwright.async_api import Browser, FilePayload, FrameLocator, Page, expect
 
 from tests import gradio_environment
-from tests.browser.artist import PATIENCE, artist, chromium
+from tests.browser.artist import PATIENCE, artist
 from tests.running_atelier import RunningAtelier, short_folder
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
-@pytest.fixture(scope="module")
-def command() -> str:
-    return f"{gradio_environment.python()} {gradio_environment.APP} --port {{port}}"
-
-
-@pytest.fixture
-async def gradio(command: str) -> AsyncIterator[tuple[Page, FrameLocator]]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def gradio(browser: Browser) -> AsyncIterator[tuple[Page, FrameLocator]]:
+    """The application in the desk, as its user sees it; waiting for it includes its own start."""
+    command = f"{gradio_environment.python()} {gradio_environment.APP} --port {{port}}"
     options = ("--webui", "a1111", "--command", command, "--size", "1")
+    environment = {"GRADIO_ANALYTICS_ENABLED": "False"}
     with short_folder() as data:
-        async with (
-            RunningAtelier(data, options, {"GRADIO_ANALYTICS_ENABLED": "False"}) as atelier,
-            chromium() as browser,
-            artist(browser, "alice", atelier.port) as alice,
-        ):
+        async with RunningAtelier(data, options, environment) as atelier, artist(browser, "alice", atelier) as alice:
             page = await alice.open()
             frame = page.frame_locator("#frame")
             await expect(frame.locator("#prompt textarea")).to_be_visible(timeout=60_000)

@@ -6,10 +6,9 @@ from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it has no stubs
-from playwright.async_api import Page, ViewportSize, expect
+from playwright.async_api import Browser, Page, ViewportSize, expect
 
 from allocator.sessions.model import Activity, BusyView, SessionState
-from tests.browser.artist import chromium
 from tests.fake_sessions import A1111, ALICE, EASEL
 from tests.page_harness import PageHarness, opened, pages
 
@@ -93,13 +92,14 @@ async def set_up(harness: PageHarness, scene: Scene) -> None:
     sessions.set(ALICE, scene.state, **{**scene.fields, "releases_at": ends})
 
 
-async def test_every_page_is_accessible_light_and_dark_and_fits_a_phone() -> None:
+async def test_every_page_is_accessible_light_and_dark_and_fits_a_phone(browser: Browser) -> None:
     found: dict[tuple[str, str], str] = {}
-    async with pages() as harness, chromium() as browser, opened(browser, f"{harness.url}/_atelier/healthz") as page:
+    async with pages() as harness, opened(browser, f"{harness.url}/_atelier/healthz") as page:
         await page.emulate_media(reduced_motion="reduce")
         for scene in SCENES:
-            await set_up(harness, scene)
+            await page.goto(f"{harness.url}/_atelier/healthz")  # a page of the last scene would follow the change
             await page.evaluate("sessionStorage.clear()")
+            await set_up(harness, scene)
             await page.goto(harness.url + scene.path)
             await scene.act(page)
             for scheme in SCHEMES:
@@ -114,9 +114,9 @@ async def test_every_page_is_accessible_light_and_dark_and_fits_a_phone() -> Non
     assert found == {}
 
 
-async def test_the_whole_way_by_keyboard() -> None:
+async def test_the_whole_way_by_keyboard(browser: Browser) -> None:
     """From the waiting room's Cancel to the dialog's answer without a pointer."""
-    async with pages() as harness, chromium() as browser:
+    async with pages() as harness:
         harness.sessions.set(ALICE, S.ACTIVE, **IN_USE)
         async with opened(browser, harness.url + "/_atelier/desk") as page:
             await page.locator("#status").focus()

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from allocator.sessions.api import SessionRefused
 from allocator.sessions.model import BusyView, SessionState
-from tests.browser.artist import chromium
 from tests.fake_sessions import ALICE
 from tests.page_harness import PageHarness, opened, pages, reason
 
@@ -15,20 +15,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
 S = SessionState
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def harness() -> AsyncIterator[PageHarness]:
     async with pages() as harness:
         harness.sessions.set(ALICE, S.ACTIVE, gameserver="easel-1", busy=BusyView("idle"), releases_at=in_(harness, 1700))
         yield harness
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(harness: PageHarness, browser: Browser) -> AsyncIterator[Page]:
     async with opened(browser, harness.url + "/") as page:
         await loaded(page)

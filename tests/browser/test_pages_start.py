@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from allocator.sessions.api import SessionRefused
 from allocator.sessions.model import SessionState
-from tests.browser.artist import chromium
 from tests.fake_sessions import A1111, ALICE, EASEL
 from tests.page_harness import PageHarness, opened, pages, reason
 
@@ -20,16 +20,10 @@ Object.defineProperty(document, "hidden", { get: () => !window.seen });
 S = SessionState
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def harness() -> AsyncIterator[PageHarness]:
     async with pages() as harness:
         yield harness
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 def started(harness: PageHarness) -> list[str]:
@@ -131,12 +125,23 @@ async def test_cancel_leaves_the_queue(harness: PageHarness, browser: Browser) -
 
 
 async def test_a_refused_start_says_why_and_can_be_tried_again(harness: PageHarness, browser: Browser) -> None:
+    harness.sessions.refusal = SessionRefused("not_now", "You may not have a WebUI now.", 403)
+    async with opened(browser, harness.url + START) as page:
+        await expect(page.get_by_role("alert")).to_have_text("You may not have a WebUI now.")
+        harness.sessions.change(ALICE)  # other news do not take it away
+        await page.evaluate("fetch('/_atelier/api/session').then((reply) => reply.json())")
+        await expect(page.get_by_role("alert")).to_be_visible()
+        harness.sessions.refusal = None
+        await page.get_by_role("button", name="Start").click()
+        await expect(page.get_by_role("alert")).to_be_hidden()
+        await expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+
+
+async def test_a_start_while_atelier_itself_starts_is_tried_again(harness: PageHarness, browser: Browser) -> None:
     harness.sessions.refusal = SessionRefused("starting", "Atelier is starting. Try again in a moment.", 503, retry_after=1)
     async with opened(browser, harness.url + START) as page:
         await expect(page.get_by_role("alert")).to_have_text("Atelier is starting. Try again in a moment.")
         harness.sessions.refusal = None
-        await page.get_by_role("button", name="Start").click()
-        await expect(page.get_by_role("alert")).to_be_hidden()
         await expect(page.get_by_role("button", name="Cancel")).to_be_visible()
 
 

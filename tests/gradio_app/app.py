@@ -10,8 +10,6 @@ import time
 
 import gradio as gr
 import numpy as np
-import uvicorn
-from fastapi import FastAPI
 
 STATE = {"job": "", "job_count": 0}
 
@@ -46,10 +44,11 @@ def interface() -> gr.Blocks:
 
 
 def main() -> None:
+    """Launched as AUTOMATIC1111 does it: gradio's own server first, then the API's routes on its application."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    options = parser.parse_args()
-    app = FastAPI()
+    blocks = interface()
+    app, _, _ = blocks.launch(server_port=parser.parse_args().port, prevent_thread_lock=True, quiet=True)
 
     @app.get("/internal/ping")
     def ping() -> dict[str, str]:
@@ -67,7 +66,7 @@ def main() -> None:
     def set_options() -> None:
         return None
 
-    uvicorn.run(gr.mount_gradio_app(app, interface(), path="/"), host="127.0.0.1", port=options.port, log_level="warning")
+    blocks.block_thread()
 
 
 if __name__ == "__main__":

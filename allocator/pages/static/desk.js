@@ -7,7 +7,6 @@ import { Presence } from "./presence.js";
 
 const get = (id) => document.getElementById(id);
 const page = get("page");
-const NEAR = 60; // seconds before a release that is not announced yet
 const LAST_CALL = 20;
 const SOON = 600; // before that, the limit of a WebUI that works is nobody's concern
 let view = JSON.parse(page.dataset.view);
@@ -27,8 +26,8 @@ const presence = new Presence(async (source) => {
 
 function update(next) {
   if (over && next.state === "none") return; // the record of it has lapsed; what was said stays
+  if (next.state !== view.state) get("problem").hidden = true;
   view = next.state === "none" ? { ...next, state: "ended" } : next;
-  get("problem").hidden = true;
   if (over && !["releasing", "ended", "failed"].includes(view.state)) return leave();
   if (!over && view.state !== "active" && view.state !== "ending") end();
   show(view);
@@ -47,6 +46,7 @@ function busy() {
 
 /** What a call answered, unless something newer was heard meanwhile. */
 function answered(next) {
+  get("problem").hidden = true;
   if (next.now >= view.now) update(next);
 }
 
@@ -78,7 +78,7 @@ function tick() {
 }
 
 function warn(left) {
-  const near = left !== null && (view.state === "ending" || left <= NEAR);
+  const near = left !== null && view.state === "ending";
   get("warning").hidden = !near;
   frame.prefix = near ? "Ending soon · " : "";
   if (!near) {

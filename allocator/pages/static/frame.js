@@ -50,9 +50,12 @@ export class Frame {
     if (document.title !== title) document.title = title;
   }
 
-  /** Typing goes to the WebUI, unless a person is using the bar. */
+  /** Typing goes to the WebUI, unless a person is using the bar. Browsers ignore autofocus in a frame that has the focus. */
   focus() {
-    if (document.activeElement === document.body || document.activeElement === this.element) this.element.focus();
+    if (document.activeElement !== document.body && document.activeElement !== this.element) return;
+    this.element.focus();
+    const inner = this.window?.document;
+    if (inner && inner.activeElement === inner.body) inner.querySelector("[autofocus]")?.focus();
   }
 
   reload() {

@@ -7,7 +7,13 @@ const SELF = "atelier-went-by-itself";
 
 export class Expired extends Error {}
 
-export class Refused extends Error {}
+/** `retryAfter`: after how many seconds it may be otherwise; 0 when nothing is known of that. */
+export class Refused extends Error {
+  constructor(message, retryAfter) {
+    super(message);
+    this.retryAfter = Number(retryAfter) || 0;
+  }
+}
 
 /** One call of the API. Throws `Expired` when nobody is signed in any more, `Refused` with a sentence for the person. */
 export async function api(method, path, body) {
@@ -18,7 +24,7 @@ export async function api(method, path, body) {
   if (response.status === 401) throw new Expired();
   if (!response.ok) {
     const answer = await response.json().catch(() => null);
-    throw new Refused(answer?.error?.message ?? `The server answered ${response.status}. Try again in a moment.`);
+    throw new Refused(answer?.error?.message ?? `The server answered ${response.status}. Try again in a moment.`, response.headers.get("Retry-After"));
   }
   return response.status === 204 ? null : response.json();
 }

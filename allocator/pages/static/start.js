@@ -11,8 +11,8 @@ let landing = false;
 
 function update(next) {
   if (next.state === "none" && ["ended", "failed"].includes(view.state)) return; // the record has lapsed; what was said stays
+  if (next.state !== view.state) problem.hidden = true; // else what was refused would not be read
   view = next;
-  problem.hidden = true;
   show(view);
   steps();
   tick();
@@ -24,6 +24,7 @@ function update(next) {
 
 /** What a call answered, unless something newer was heard meanwhile. */
 function answered(next) {
+  problem.hidden = true;
   if (next.now >= view.now) update(next);
 }
 
@@ -68,7 +69,12 @@ function startWhenSeen() {
   if (document.visibilityState !== "visible") {
     return document.addEventListener("visibilitychange", startWhenSeen, { once: true });
   }
-  if (view.state === "none") api("POST", "session", {}).then(answered, failed);
+  if (view.state === "none") api("POST", "session", {}).then(answered, tryAgain);
+}
+
+function tryAgain(error) {
+  failed(error);
+  if (error.retryAfter) setTimeout(startWhenSeen, error.retryAfter * 1000);
 }
 
 sendForms(api, answered, failed);
