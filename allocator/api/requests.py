@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 
@@ -53,13 +53,13 @@ def _host_of(origin: str) -> str:
 
 async def read_fields(request: web.Request, allowed: Collection[str]) -> Mapping[str, str]:
     """The body's text fields by name; an empty body has none. Raises `ApiError` that names what is wrong."""
-    text = await request.text()
-    if not text:
+    content = await _body(request)
+    if not content:
         return {}
     if request.content_type != "application/json":
         raise ApiError(415, "not_json", "Send the body as JSON, with Content-Type: application/json.")
     try:
-        body = json.loads(text)
+        body = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "not_json", f"The body is not JSON ({error}).") from None
     if not isinstance(body, dict):
@@ -71,3 +71,18 @@ async def read_fields(request: web.Request, allowed: Collection[str]) -> Mapping
         if not isinstance(value, str):
             raise ApiError(400, "bad_field", f"Field {name!r} must be text.")
     return body
+
+
+async def read_form(request: web.Request) -> Mapping[str, str]:
+    """A form's fields by name; what is no UTF-8 is replaced. Raises `ApiError` for a form that is none of our pages'."""
+    content = await _body(request)
+    if content and request.content_type != "application/x-www-form-urlencoded":
+        raise ApiError(415, "not_form", "Send the form as the page does.")
+    return dict(parse_qsl(content.decode(errors="replace")))
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.RequestPayloadError:
+        raise ApiError(400, "bad_body", "The body is not encoded as its Content-Encoding says.") from None

@@ -8,7 +8,7 @@ from yarl import URL
 
 from allocator.api.app import RELEASED_BY_USER
 from allocator.api.replies import ApiError
-from allocator.api.requests import require_same_origin, require_user, user_of
+from allocator.api.requests import read_form, require_same_origin, require_user, user_of
 from allocator.identity.base import User
 from allocator.pages.local_path import local_path, page_url
 from allocator.pages.render import Renderer
@@ -52,7 +52,7 @@ class Pages:
     async def sign_in(self, request: web.Request) -> web.Response:
         """A name leads to that user's own address: the first label of the host is the user."""
         found = _PORT.search(request.host)
-        port = f":{found[1]}" if found else ""
+        port = f":{found[1]}" if found and int(found[1]) < 65536 else ""
         name = request.query.get("name")
         wanted = "" if name is None else name.strip().lower()
         if name is not None and _NAME.fullmatch(wanted):
@@ -86,8 +86,7 @@ class Pages:
 
     async def start(self, request: web.Request) -> web.Response:
         user, at = _changing(request)
-        profile = (await request.post()).get("profile", "")
-        await self._sessions.start(user, profile if isinstance(profile, str) else "")
+        await self._sessions.start(user, (await read_form(request)).get("profile", ""))
         raise _see_other(page_url("start", at))
 
     async def extend(self, request: web.Request) -> web.Response:

@@ -241,3 +241,20 @@ async def test_presence_needs_a_known_source(client: Client, sessions: FakeSessi
     assert reply.status == 400
     assert "'source'" in (await reply.json())["error"]["message"]
     assert sessions.calls == []
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "code"),
+    [
+        (b"\xff\xfe{", {}, 400, "not_json"),
+        (b"notgzip", {"Content-Encoding": "gzip"}, 400, "bad_body"),
+        (b"[" * 9000, {}, 400, "not_json"),
+        (b"{}", {"Content-Type": "text/plain"}, 415, "not_json"),
+    ],
+)
+async def test_a_body_that_nobody_can_read_is_the_senders_mistake_and_not_ours(
+    client: Client, content: bytes, headers: dict[str, str], status: int, code: str
+) -> None:
+    sent = {"Content-Type": "application/json", **headers}
+    async with client.post(SESSION, data=content, headers=sent) as reply:
+        assert (reply.status, (await reply.json())["error"]["code"]) == (status, code)
