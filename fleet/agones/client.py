@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import NamedTuple
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 from pydantic import TypeAdapter, ValidationError
 
 from fleet.agones.transport import JSON, Transport
@@ -18,6 +19,7 @@ bookmarks alone come once a minute (k8s.io/apiserver, cacher: `defaultBookmarkFr
 
 _FIELD_MANAGER = {"fieldManager": "atelier"}
 _STATUS = TypeAdapter(Status)
+_UNANSWERED = (TimeoutError, aiohttp.ClientError, OSError)
 _TOO_MANY = 429
 _SERVER_ERRORS = 500
 
@@ -71,7 +73,7 @@ class ApiServer:
                     raise failure(response.status, await response.read())
                 async for line in response.content:
                     yield line
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except (*_UNANSWERED, LineTooLong) as error:
             raise _uncertain(request, error) from error
 
     async def _call(self, request: Request) -> bytes:
@@ -80,7 +82,7 @@ class ApiServer:
                 response = await self._send(request)
                 async with response:
                     content = await response.read()
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except _UNANSWERED as error:
             raise _uncertain(request, error) from error
         if response.status >= 300:
             raise failure(response.status, content)

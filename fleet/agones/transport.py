@@ -2,10 +2,9 @@
 
 Of the package's asyncio half it takes the configuration (kubeconfig, exec plugins, a pod's service account with its
 rotated token) and the request. Its models are not used, nor its watch, which opens itself anew where we must know that
-it broke (docs/decisions/0006).
+it broke (docs/decisions/0009).
 """
 
-import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,13 +16,15 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 from yaml import YAMLError
 
-from fleet.base import Uncertain
+from fleet.base import Refused, Uncertain
 from runtime.errors import UserError
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 _NEVER_TWICE = ("PUT", "DELETE")
 _IN_POD = "KUBERNETES_SERVICE_HOST"
+_SHAPELESS = (AttributeError, KeyError, TypeError, ValueError)
+"""What the package raises for a file that is YAML but no kubeconfig: it trusts its shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +55,19 @@ class Transport:
     ) -> aiohttp.ClientResponse:
         """The reply, its head read; the caller reads or releases the rest. Sent once, whatever happens.
 
-        Raises `Uncertain`, `aiohttp.ClientError`, `OSError`, `TimeoutError`.
+        Raises `Refused`, `Uncertain`, `aiohttp.ClientError`, `OSError`, `TimeoutError`.
         """
-        verb, url, headers, content, _ = await self._client.param_serialize(
-            method,
-            path,
-            query_params=list(query.items()),
-            header_params={"Accept": JSON, "Content-Type": content_type},
-            body=body,
-            auth_settings=["BearerToken"],
-        )
+        try:
+            verb, url, headers, content, _ = await self._client.param_serialize(
+                method,
+                path,
+                query_params=list(query.items()),
+                header_params={"Accept": JSON, "Content-Type": content_type},
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+        except ConfigException as error:
+            raise Refused(f"the service account's token cannot be read: {error}") from error
         timeout = aiohttp.ClientTimeout(total=None, sock_read=silence_seconds)
         reply = await self._client.rest_client.request(verb, url, headers=headers, body=content, _request_timeout=timeout)
         return cast("aiohttp.ClientResponse", reply.response)
@@ -72,28 +76,28 @@ class Transport:
 @asynccontextmanager
 async def transport(access: Access) -> AsyncIterator[Transport]:
     """Connects on the first request. Raises `UserError` when the configuration names no cluster."""
-    configuration = await _configuration(access)
-    configuration.client_session_kwargs = {"middlewares": (_once,)}
-    if access.server is not None:
-        configuration.host = access.server
-    async with ApiClient(configuration) as client:
+    try:
+        client = ApiClient(await _configuration(access))
+    except (ConfigException, YAMLError, OSError, *_SHAPELESS) as error:
+        raise UserError(
+            f"The cluster's configuration cannot be used: {' '.join(str(error).split()) or type(error).__name__}.",
+            "Name the right file in KUBECONFIG, and one of its contexts (kubectl config get-contexts).",
+        ) from error
+    async with client:
         client.user_agent = "atelier"
         yield Transport(client)
 
 
 async def _configuration(access: Access) -> Configuration:
     configuration = Configuration()
+    configuration.client_session_kwargs = {"middlewares": (_once,)}
     kubeconfig = access.kubeconfig or os.environ.get("KUBECONFIG")
-    try:
-        if kubeconfig is None and access.context is None and _IN_POD in os.environ:
-            load_incluster_config(client_configuration=configuration)
-        else:
-            await load_kube_config(kubeconfig, access.context, client_configuration=configuration, persist_config=False)
-    except (ConfigException, OSError, YAMLError, json.JSONDecodeError) as error:
-        raise UserError(
-            f"The cluster's configuration cannot be used: {' '.join(str(error).split())}.",
-            "Name the right file in KUBECONFIG, and one of its contexts (kubectl config get-contexts).",
-        ) from error
+    if kubeconfig is None and access.context is None and _IN_POD in os.environ:
+        load_incluster_config(client_configuration=configuration)
+    else:
+        await load_kube_config(kubeconfig, access.context, client_configuration=configuration, persist_config=False)
+    if access.server is not None:
+        configuration.host = access.server
     return configuration
 
 

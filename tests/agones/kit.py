@@ -4,6 +4,7 @@ The first process that needs it has it brought up by a keeper (`tests.agones.kee
 the last one has ended, by kill -9 too: each holds a shared lock for as long as it lives.
 """
 
+import asyncio
 import fcntl
 import functools
 import os
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import pytest
 
 _BESIDE = Path(__file__).resolve().parents[3] / "shared"
 _KIT = _BESIDE / "cluster" / "cluster"
@@ -31,6 +34,13 @@ def lacking() -> str | None:
     if not _built() and not os.environ.get("ATELIER_TEST_NOTHING_LEFT_OUT"):
         return f"the cluster kit is not built: {_KIT.parent.name}/cluster build (minutes, once)"
     return None
+
+
+async def needed() -> Path:
+    """The running cluster's kubeconfig. Skips the test that asks where there is no cluster to be had."""
+    if reason := lacking():
+        pytest.skip(reason)
+    return await asyncio.to_thread(joined)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fleet.agones.backend import Namespaces, connect
 from fleet.agones.client import ApiServer
-from fleet.agones.transport import Access, transport
+from fleet.agones.transport import MERGE_PATCH, Access, transport
 from fleet.base import GameServer, GameServerState
 from tests.agones.faults import Faults, silence
 from tests.agones.gameservers import GameServers
@@ -27,14 +27,14 @@ class AgonesTestBackend:
     bookmark_seconds = float(_WATCH_SECONDS)
 
     def __init__(self, kubeconfig: Path) -> None:
-        self._kubeconfig = str(kubeconfig)
+        self.kubeconfig = str(kubeconfig)
         self.namespace = f"test-{secrets.token_hex(5)}"
         self._stack = AsyncExitStack()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["AgonesTestBackend"]:
         async with self._stack as stack:
-            self._way = await stack.enter_async_context(transport(Access(self._kubeconfig)))
+            self._way = await stack.enter_async_context(transport(Access(self.kubeconfig)))
             self.api = ApiServer(self._way)
             self.gameservers = GameServers(self.api, self.namespace)
             metadata = {"name": self.namespace, "labels": TEST_NAMESPACE}
@@ -50,6 +50,10 @@ class AgonesTestBackend:
 
     async def finish_deletion(self, gameserver: GameServer) -> None:
         await self.gameservers.let_go(gameserver.name)
+
+    async def annotate_namespace(self, annotations: dict[str, str]) -> None:
+        change = {"metadata": {"annotations": annotations}}
+        await self.api.write("PATCH", f"/api/v1/namespaces/{self.namespace}", change, content_type=MERGE_PATCH)
 
     async def forget_history(self) -> None:
         """A change of the CRD makes the API server drop its cache of GameServers, history and all.
@@ -95,6 +99,6 @@ class AgonesTestBackend:
 
     @asynccontextmanager
     async def _stores(self, server: str | None, *, call_seconds: float = 10.0) -> AsyncIterator[Stores]:
-        namespaces, access = Namespaces(self.namespace, self.namespace), Access(self._kubeconfig, server=server)
+        namespaces, access = Namespaces(self.namespace, self.namespace), Access(self.kubeconfig, server=server)
         async with connect(namespaces, access, call_seconds=call_seconds, watch_seconds=_WATCH_SECONDS) as backend:
             yield Stores(backend.fleet, backend.leases)

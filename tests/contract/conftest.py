@@ -1,6 +1,5 @@
 """The backends that run the cases. A new one is a new name here and a file that implements `Backend`."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,7 +19,5 @@ async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         async with LocalTestBackend(tmp_path).running() as local:
             yield local
         return
-    if reason := kit.lacking():
-        pytest.skip(reason)
-    async with AgonesTestBackend(await asyncio.to_thread(kit.joined)).running() as agones:
+    async with AgonesTestBackend(await kit.needed()).running() as agones:
         yield agones
