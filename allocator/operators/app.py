@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 
@@ -75,7 +76,7 @@ class _Operators:
 
     async def autoscale(self, request: web.Request) -> web.Response:
         try:
-            review = await request.json()
+            review = json.loads(await request.read())
             answer = self._sources.review(_of_fleet(request.match_info["fleet"], review))
         except BadReview as error:
             raise ApiError(400, "bad_review", str(error)) from None
