@@ -1,6 +1,6 @@
 """A session that ends: released, lost, or taken from under it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 from allocator.sessions.api import SessionRefused
 from allocator.sessions.context import Timing
 from allocator.sessions.model import SessionState
-from fleet.base import NONCE_ANNOTATION, USER_LABEL, GameServerState
+from fleet.base import NONCE_ANNOTATION, USER_LABEL, GameServer, GameServerState, Listing
 from tests.fake_fleet import Fault
 from tests.sessions_world import FLEET, Replica, World, user, world
 
@@ -188,3 +188,28 @@ async def test_a_page_is_not_sent_to_a_webui_that_is_lost_before_a_leader_has_se
         assert (w.state("u1"), view.state, other.service.route("u1")) == (ACTIVE, SessionState.RELEASING, None)
         assert "files are safe" in view.step
         await w.until(lambda: other.service.view("u1").state is SessionState.FAILED)
+
+
+@pytest.mark.parametrize("orphaned", [False, True])
+async def test_a_gameserver_that_changes_all_the_time_is_deleted_all_the_same(
+    orphaned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What runs in it writes annotations, and so changes its version between any read and the delete."""
+    async with in_use(warm=1) as (w, replica, server):
+        listed, reads = w.cluster.servers.list, list[Listing[GameServer]]()
+
+        def changed_after_each_read(labels: Mapping[str, str] | None = None) -> Listing[GameServer]:
+            found = listed(labels)
+            reads.append(found)
+            if w.cluster.servers.find(server) and len(reads) < 100:
+                w.cluster.say_busy(server, "idle")
+            return found
+
+        monkeypatch.setattr(w.cluster.servers, "list", changed_after_each_read)
+        if orphaned:
+            lease = w.cluster.leases.get("u1")
+            w.cluster.leases.remove("u1", lease.uid, None)
+        else:
+            await replica.service.release("u1", "Released by its user.")
+        await w.until(lambda: w.cluster.servers.find(server) is None, within=40)
+        assert len(reads) < 50
