@@ -29,11 +29,8 @@ def assert_one_clear_line(run: subprocess.CompletedProcess[str], *words: str) ->
 
 
 async def test_up_says_where_and_how_to_stop(atelier: RunningAtelier) -> None:
-    said = "\n".join(atelier.output)
-    assert f"http://localhost:{atelier.port}" in said
-    assert str(atelier.data / "users") in said
-    assert "Ctrl-C" in said
-    assert "not from each other's code" in said
+    for part in (f"http://localhost:{atelier.port}", str(atelier.data / "users"), "Ctrl-C", "not from each other's code"):
+        await atelier.said(part)
 
 
 async def test_up_stops_everything_on_sigterm(up: Up) -> None:
