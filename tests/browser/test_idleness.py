@@ -43,7 +43,7 @@ async def test_an_idle_release_is_announced_put_off_and_explained(browser: Brows
         await atelier.until("bob", lambda view: view["last_activity"]["kind"] == "presence")
         await page.get_by_role("button", name="I am still here").click()
         await expect(page.locator("#warning")).to_be_hidden()
-        assert (await atelier.session("bob"))["last_activity"]["kind"] == "extend"
+        assert (await atelier.session("bob"))["state"] == "active"
         await expect(page.locator("#warning")).to_be_visible(timeout=PATIENCE)
         await expect(page.get_by_role("button", name="Start again")).to_be_visible(timeout=PATIENCE)
         await expect(reason(page)).to_contain_text(f"It was idle for {IDLE_SECONDS} seconds.")
