@@ -2,30 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Self
 
 from agones_sdk.stubs import sdk_pb2
-
-
-class State(StrEnum):
-    """Agones' states (pkg/apis/agones/v1/gameserver.go), in the order of a server's life."""
-
-    PORT_ALLOCATION = "PortAllocation"
-    CREATING = "Creating"
-    STARTING = "Starting"
-    SCHEDULED = "Scheduled"
-    REQUEST_READY = "RequestReady"
-    READY = "Ready"
-    RESERVED = "Reserved"
-    ALLOCATED = "Allocated"
-    UNHEALTHY = "Unhealthy"
-    ERROR = "Error"
-    SHUTDOWN = "Shutdown"
-
-
-BEFORE_READY = frozenset({State.PORT_ALLOCATION, State.CREATING, State.STARTING, State.SCHEDULED, State.REQUEST_READY})
-"""The states from which `Client.ready` moves forward; from any other it would take a user's GameServer away."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,45 +10,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
-from runtime import names
+from runtime.names import GameServerState
 
-USER_LABEL = names.USER_LABEL
-IDENTITY_ANNOTATION = names.IDENTITY_ANNOTATION
-EMAIL_ANNOTATION = names.EMAIL_ANNOTATION
-NONCE_ANNOTATION = names.NONCE_ANNOTATION
-LEASE_UID_ANNOTATION = names.LEASE_UID_ANNOTATION
-SDK_PREFIX = names.SDK_PREFIX
-BUSY_ANNOTATION = names.BUSY_ANNOTATION
-PREPARED_ANNOTATION = names.PREPARED_ANNOTATION
 WEBUI_PORT = "webui"
 USER_INIT_PORT = "user-init"
-
-
-class GameServerState(StrEnum):
-    """Agones' states (pkg/apis/agones/v1/gameserver.go), in the order of a server's life."""
-
-    PORT_ALLOCATION = "PortAllocation"
-    CREATING = "Creating"
-    STARTING = "Starting"
-    SCHEDULED = "Scheduled"
-    REQUEST_READY = "RequestReady"
-    READY = "Ready"
-    RESERVED = "Reserved"
-    ALLOCATED = "Allocated"
-    UNHEALTHY = "Unhealthy"
-    ERROR = "Error"
-    SHUTDOWN = "Shutdown"
-
-
-BEFORE_READY = frozenset(
-    {
-        GameServerState.PORT_ALLOCATION,
-        GameServerState.CREATING,
-        GameServerState.STARTING,
-        GameServerState.SCHEDULED,
-        GameServerState.REQUEST_READY,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

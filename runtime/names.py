@@ -1,9 +1,10 @@
-"""Names that both sides of a GameServer write and read: the allocator (`fleet/base.py` has them too) and its pod.
+"""Names that both sides of a GameServer write and read: the allocator and its pod.
 
 The SDK server prefixes every label and annotation key that it is given, so what runs in the pod names the key when it
 writes and the whole annotation when it reads.
 """
 
+from enum import StrEnum
 from typing import Final
 
 USER_LABEL: Final = "atelier.dev/user"
@@ -26,3 +27,33 @@ BUSY_ANNOTATION: Final = SDK_PREFIX + BUSY_KEY
 "answering": whether the WebUI answers at all}."""
 PREPARED_ANNOTATION: Final = SDK_PREFIX + PREPARED_KEY
 """user_init's record: the nonce for which the folders are in place."""
+
+
+class GameServerState(StrEnum):
+    """Agones' states (pkg/apis/agones/v1/gameserver.go), in the order of a server's life."""
+
+    PORT_ALLOCATION = "PortAllocation"
+    CREATING = "Creating"
+    STARTING = "Starting"
+    SCHEDULED = "Scheduled"
+    REQUEST_READY = "RequestReady"
+    READY = "Ready"
+    RESERVED = "Reserved"
+    ALLOCATED = "Allocated"
+    UNHEALTHY = "Unhealthy"
+    ERROR = "Error"
+    SHUTDOWN = "Shutdown"
+
+
+BEFORE_READY: Final = frozenset(
+    {
+        GameServerState.PORT_ALLOCATION,
+        GameServerState.CREATING,
+        GameServerState.STARTING,
+        GameServerState.SCHEDULED,
+        GameServerState.REQUEST_READY,
+    }
+)
+"""The states from which the SDK's Ready moves forward; from any other it would take a user's GameServer away."""
+TERMINAL: Final = frozenset({GameServerState.UNHEALTHY, GameServerState.ERROR, GameServerState.SHUTDOWN})
+"""No way leads out of these: a Fleet replaces the server."""

@@ -7,8 +7,8 @@ asked, so a wish goes away when the GameServer is seen to have what was asked fo
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from agones_sdk.gameserver import BEFORE_READY, GameServer, State
-from runtime.names import BUSY_ANNOTATION, LEASE_UID_ANNOTATION
+from agones_sdk.gameserver import GameServer
+from runtime.names import BEFORE_READY, BUSY_ANNOTATION, LEASE_UID_ANNOTATION, TERMINAL, GameServerState
 from sidecar.busy import Evidence, Report, Track
 from sidecar.control import LauncherState, LauncherStatus
 from webuis.base import Starts
@@ -91,7 +91,7 @@ def probe_wanted(seen: Observation) -> Probe | None:
     """What to ask the WebUI now. Nothing while the GameServer is only Ready: then nobody wants to know."""
     if seen.gameserver is None:
         return None
-    if seen.gameserver.state == State.ALLOCATED:
+    if seen.gameserver.state == GameServerState.ALLOCATED:
         return Probe.BUSY
     running = seen.launcher is not None and seen.launcher.state is LauncherState.RUNNING
     if _is_starting(seen.gameserver) and running and not _is_loaded(seen):
@@ -102,7 +102,7 @@ def probe_wanted(seen: Observation) -> Probe | None:
 def decide(memory: Memory, seen: Observation, rules: Rules) -> tuple[Memory, Action | None]:
     """What to remember, and the one thing to do now, if any."""
     gameserver = seen.gameserver
-    if gameserver is None or gameserver.deleted_at or gameserver.state in (State.SHUTDOWN, State.UNHEALTHY, State.ERROR):
+    if gameserver is None or gameserver.deleted_at or gameserver.state in TERMINAL:
         return memory, None
     memory = _looked(memory, gameserver, seen, rules)
     action = _wanted(memory, gameserver, seen, rules)
@@ -117,7 +117,7 @@ def failed(memory: Memory, now: float, rules: Rules, *, retry: float = 1.0) -> M
 
 
 def _looked(memory: Memory, gameserver: GameServer, seen: Observation, rules: Rules) -> Memory:
-    if gameserver.state == State.ALLOCATED:
+    if gameserver.state == GameServerState.ALLOCATED:
         unadopted = seen.reachable and not gameserver.annotations.get(LEASE_UID_ANNOTATION)
         since = seen.now if memory.unadopted_since is None else memory.unadopted_since
         return replace(
@@ -168,7 +168,7 @@ def _wanted(memory: Memory, gameserver: GameServer, seen: Observation, rules: Ru
 
 def _is_starting(gameserver: GameServer) -> bool:
     """Whether it is before Ready, and has not yet asked to be: only then may it ask."""
-    return gameserver.state in BEFORE_READY and gameserver.state != State.REQUEST_READY
+    return gameserver.state in BEFORE_READY and gameserver.state != GameServerState.REQUEST_READY
 
 
 def _shown(gameserver: GameServer) -> Report | None:

@@ -15,8 +15,6 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from fleet.base import (
-    BUSY_ANNOTATION,
-    NONCE_ANNOTATION,
     USER_INIT_PORT,
     WEBUI_PORT,
     Allocation,
@@ -27,7 +25,6 @@ from fleet.base import (
     EventType,
     FleetError,
     GameServer,
-    GameServerState,
     Lease,
     Listing,
     Uncertain,
@@ -36,6 +33,7 @@ from fleet.local.allocation import allocate
 from fleet.local.store import Store, Versions
 from runtime.clock import Clock
 from runtime.http import HttpError, Reply
+from runtime.names import BUSY_ANNOTATION, NONCE_ANNOTATION, GameServerState
 
 T = TypeVar("T", GameServer, Lease)
 R = TypeVar("R")

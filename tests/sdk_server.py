@@ -12,9 +12,8 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from agones_sdk.gameserver import State
 from agones_sdk.stubs import sdk_pb2, sdk_pb2_grpc
-from runtime.names import SDK_PREFIX
+from runtime.names import SDK_PREFIX, GameServerState
 
 EMPTY = sdk_pb2.Empty()
 TIMEOUT = 10.0
@@ -27,7 +26,7 @@ class Context(Protocol):
     async def abort(self, code: grpc.StatusCode, details: str = "") -> NoReturn: ...
 
 
-def gameserver(state: str = State.SCHEDULED, version: int = 100) -> sdk_pb2.GameServer:
+def gameserver(state: str = GameServerState.SCHEDULED, version: int = 100) -> sdk_pb2.GameServer:
     """A plausible GameServer, for the server to hold or to `send`."""
     return sdk_pb2.GameServer(
         object_meta=sdk_pb2.GameServer.ObjectMeta(
@@ -118,7 +117,7 @@ class SdkServer(sdk_pb2_grpc.SDKServicer):
         """What an allocation does from outside: state Allocated, labels and annotations with their own names."""
 
         def change(held: sdk_pb2.GameServer) -> None:
-            held.status.state = State.ALLOCATED
+            held.status.state = GameServerState.ALLOCATED
             held.object_meta.labels.update(labels or {})
             held.object_meta.annotations.update(annotations or {})
 
@@ -152,16 +151,16 @@ class SdkServer(sdk_pb2_grpc.SDKServicer):
     # ---- the protocol
 
     async def Ready(self, request: sdk_pb2.Empty, context: Context) -> sdk_pb2.Empty:  # noqa: N802 (gRPC's name)
-        return await self._change("Ready", request, context, lambda: self.set_state(State.READY))
+        return await self._change("Ready", request, context, lambda: self.set_state(GameServerState.READY))
 
     async def Allocate(self, request: sdk_pb2.Empty, context: Context) -> sdk_pb2.Empty:  # noqa: N802 (gRPC's name)
-        return await self._change("Allocate", request, context, lambda: self.set_state(State.ALLOCATED))
+        return await self._change("Allocate", request, context, lambda: self.set_state(GameServerState.ALLOCATED))
 
     async def Shutdown(self, request: sdk_pb2.Empty, context: Context) -> sdk_pb2.Empty:  # noqa: N802 (gRPC's name)
-        return await self._change("Shutdown", request, context, lambda: self.set_state(State.SHUTDOWN))
+        return await self._change("Shutdown", request, context, lambda: self.set_state(GameServerState.SHUTDOWN))
 
     async def Reserve(self, request: sdk_pb2.Duration, context: Context) -> sdk_pb2.Empty:  # noqa: N802 (gRPC's name)
-        return await self._change("Reserve", request, context, lambda: self.set_state(State.RESERVED))
+        return await self._change("Reserve", request, context, lambda: self.set_state(GameServerState.RESERVED))
 
     async def SetLabel(self, request: sdk_pb2.KeyValue, context: Context) -> sdk_pb2.Empty:  # noqa: N802 (gRPC's name)
         def change(held: sdk_pb2.GameServer) -> None:

@@ -12,7 +12,8 @@ from allocator.sessions.lease import SESSION_KIND, decode
 from allocator.sessions.model import Session, SessionState
 from allocator.sessions.service import SessionService
 from allocator.settings import Profile, Settings
-from fleet.base import USER_LABEL, GameServer, GameServerState
+from fleet.base import GameServer
+from runtime.names import USER_LABEL, GameServerState
 from tests.fake_clock import FakeClock
 from tests.fake_fleet import Cluster, FleetClient, LeaseClient, Link
 

@@ -3,8 +3,15 @@
 import re
 from dataclasses import dataclass
 
-from agones_sdk.gameserver import GameServer, State
-from runtime.names import EMAIL_ANNOTATION, IDENTITY_ANNOTATION, LEASE_UID_ANNOTATION, NONCE_ANNOTATION, USER_LABEL
+from agones_sdk.gameserver import GameServer
+from runtime.names import (
+    EMAIL_ANNOTATION,
+    IDENTITY_ANNOTATION,
+    LEASE_UID_ANNOTATION,
+    NONCE_ANNOTATION,
+    USER_LABEL,
+    GameServerState,
+)
 
 _KEY = re.compile(r"u[0-9a-f]{40}")  # it names a folder
 _NONCE = re.compile(r"[!-~]{1,128}")
@@ -25,7 +32,7 @@ def assigned(gameserver: GameServer) -> Assignment | None:
 
     What runs in the pod can make it Allocated but cannot write these: its labels and annotations get a prefix.
     """
-    if gameserver.state != State.ALLOCATED or gameserver.deleted_at is not None:
+    if gameserver.state != GameServerState.ALLOCATED or gameserver.deleted_at is not None:
         return None
     key = gameserver.labels.get(USER_LABEL, "")
     nonce = gameserver.annotations.get(NONCE_ANNOTATION, "")

@@ -11,12 +11,12 @@ from typing import TypeVar
 from agones_sdk.backoff import Backoff
 from agones_sdk.client import Client
 from agones_sdk.errors import SdkError
-from agones_sdk.gameserver import GameServer, State
+from agones_sdk.gameserver import GameServer
 from agones_sdk.watch import Watch
 from runtime.clock import Clock
 from runtime.errors import UserError
 from runtime.http import HttpError
-from runtime.names import PREPARED_ANNOTATION, PREPARED_KEY
+from runtime.names import PREPARED_ANNOTATION, PREPARED_KEY, GameServerState
 from user_init import arrivals, poll, webui
 from user_init.assignment import Assignment, assigned
 from user_init.layout import link_target, places
@@ -73,7 +73,7 @@ class UserInit:
             async for gameserver in changes:
                 if who := assigned(gameserver):
                     return gameserver, who
-                if gameserver.state == State.ALLOCATED:
+                if gameserver.state == GameServerState.ALLOCATED:
                     _LOG.warning("allocated without a user, a nonce and a session: nothing is prepared for nobody")
         raise AssertionError("the watch never ends")
 

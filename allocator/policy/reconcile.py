@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from allocator.sessions.model import OVER, USABLE, Session
-from fleet.base import USER_LABEL, GameServer, GameServerState
+from fleet.base import GameServer
+from runtime.names import USER_LABEL, GameServerState
 
 ENDED_UNEXPECTEDLY = "The WebUI ended unexpectedly; your files are safe. Perhaps Atelier was restarted. Start again."
 

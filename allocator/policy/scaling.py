@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from allocator.sessions.model import Session, SessionState
 from allocator.settings import Profile
-from fleet.base import USER_LABEL, GameServer, GameServerState
+from fleet.base import GameServer
+from runtime.names import USER_LABEL, GameServerState
 
 PATIENCE = 3
 """So many failed starts in a row are retried at once."""

@@ -5,17 +5,14 @@ import secrets
 from allocator.sessions.context import Context
 from allocator.sessions.model import Session
 from allocator.settings import Profile
-from fleet.base import (
+from fleet.base import AllocationRequest, AllocationState, GameServer, Uncertain
+from runtime.names import (
     EMAIL_ANNOTATION,
     IDENTITY_ANNOTATION,
     LEASE_UID_ANNOTATION,
     NONCE_ANNOTATION,
     USER_LABEL,
-    AllocationRequest,
-    AllocationState,
-    GameServer,
     GameServerState,
-    Uncertain,
 )
 
 TRIES = 6

@@ -9,10 +9,11 @@ from allocator.sessions.expiry import Expiry
 from allocator.sessions.model import Session
 from allocator.sessions.store import SessionStore
 from allocator.settings import Profile, Settings
-from fleet.base import USER_LABEL, Fleet, GameServer
+from fleet.base import Fleet, GameServer
 from fleet.informer import Informer
 from runtime.clock import Clock
 from runtime.http import Reply
+from runtime.names import USER_LABEL
 from webuis import registry
 from webuis.base import WebUI
 

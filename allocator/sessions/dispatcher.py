@@ -9,7 +9,8 @@ from allocator.sessions.model import WAITING, WORKED_ON, Session, SessionState
 from allocator.sessions.replica import Replica
 from allocator.sessions.starter import Starter
 from allocator.settings import Profile
-from fleet.base import USER_LABEL, GameServerState, NotFound
+from fleet.base import NotFound
+from runtime.names import USER_LABEL, GameServerState
 
 NOT_OFFERED = "What you asked for is no longer offered. Choose again."
 

@@ -6,7 +6,8 @@ import math
 from allocator.policy.idleness import Facts
 from allocator.sessions.model import BusyView, Session, SessionState
 from allocator.settings import Profile
-from fleet.base import BUSY_ANNOTATION, GameServer
+from fleet.base import GameServer
+from runtime.names import BUSY_ANNOTATION
 from webuis.base import BusyState
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from allocator.policy.scaling import Failures
 from allocator.sessions.model import USABLE, WAITING, Session, SessionState
-from fleet.base import BEFORE_READY, USER_LABEL, GameServer, GameServerState
+from fleet.base import GameServer
 from fleet.informer import Change
 from runtime.clock import Clock
+from runtime.names import BEFORE_READY, USER_LABEL, GameServerState
 
 KEPT = 50
 BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, float("inf"))

@@ -3,8 +3,9 @@
 from allocator.policy.reconcile import usable
 from allocator.sessions.context import Context
 from allocator.sessions.model import GameServerRef
-from fleet.base import PREPARED_ANNOTATION, USER_INIT_PORT, WEBUI_PORT, GameServer
+from fleet.base import USER_INIT_PORT, WEBUI_PORT, GameServer
 from runtime.http import HttpError, Reply
+from runtime.names import PREPARED_ANNOTATION
 from webuis.base import Call, WebUI
 
 

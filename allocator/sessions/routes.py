@@ -7,7 +7,8 @@ from allocator.policy.reconcile import ENDED_UNEXPECTEDLY, usable
 from allocator.sessions.api import Route
 from allocator.sessions.context import Context
 from allocator.sessions.model import USABLE, Session
-from fleet.base import NONCE_ANNOTATION, USER_LABEL, WEBUI_PORT, GameServer
+from fleet.base import WEBUI_PORT, GameServer
+from runtime.names import NONCE_ANNOTATION, USER_LABEL
 
 log = logging.getLogger(__name__)
 

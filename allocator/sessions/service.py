@@ -23,10 +23,11 @@ from allocator.sessions.store import SessionStore
 from allocator.sessions.subscribers import Subscribers
 from allocator.sessions.views import Views
 from allocator.settings import Settings
-from fleet.base import USER_LABEL, Fleet, FleetError, GameServer, LeaseStore, NotFound
+from fleet.base import Fleet, FleetError, GameServer, LeaseStore, NotFound
 from fleet.informer import Change, Informer
 from runtime import http
 from runtime.clock import Clock
+from runtime.names import USER_LABEL
 
 T = TypeVar("T")
 

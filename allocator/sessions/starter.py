@@ -13,7 +13,8 @@ from allocator.sessions.lease import Unreadable
 from allocator.sessions.model import OVER, WORKED_ON, Activity, GameServerRef, Session, SessionState
 from allocator.sessions.preparation import Lost, Preparation
 from allocator.sessions.store import Step
-from fleet.base import NONCE_ANNOTATION, FleetError, GameServer, NotFound
+from fleet.base import FleetError, GameServer, NotFound
+from runtime.names import NONCE_ANNOTATION
 
 log = logging.getLogger(__name__)
 PATIENCE = 3

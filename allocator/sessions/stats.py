@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from allocator.sessions.context import Context
 from allocator.sessions.history import Durations, History
 from allocator.sessions.model import SessionState, SessionView
-from fleet.base import GameServerState
+from runtime.names import GameServerState
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from allocator.sessions.facts import busy, facts
 from allocator.sessions.history import History
 from allocator.sessions.model import USABLE, Session, SessionState, SessionView
 from allocator.settings import Profile
-from fleet.base import BEFORE_READY, USER_LABEL, GameServer, GameServerState
+from fleet.base import GameServer
+from runtime.names import BEFORE_READY, USER_LABEL, GameServerState
 
 _STEPS = {
     SessionState.ALLOCATING: "Looking for a free WebUI.",
@@ -99,7 +100,8 @@ class Views:
             return "A new WebUI is starting."
         if supply.room:
             return "No WebUI is free; a new one is being asked for."
-        return "The only WebUI is in use." if profile.size == 1 else f"All {profile.size} WebUIs are in use."
+        few = {1: "The only WebUI is in use.", 2: "Both WebUIs are in use."}
+        return few.get(profile.size, f"All {profile.size} WebUIs are in use.")
 
 
 def _shown(session: Session, server: GameServer | None) -> SessionState:

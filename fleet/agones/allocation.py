@@ -5,7 +5,8 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from fleet.agones.wire import Wire
-from fleet.base import USER_LABEL, AllocationRequest, AllocationState, GameServerState, Uncertain
+from fleet.base import AllocationRequest, AllocationState, Uncertain
+from runtime.names import USER_LABEL, GameServerState
 
 API_VERSION: Final = "allocation.agones.dev/v1"
 KIND: Final = "GameServerAllocation"

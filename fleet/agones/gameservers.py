@@ -10,8 +10,9 @@ from fleet.agones.client import ApiServer
 from fleet.agones.objects import Objects, Resource
 from fleet.agones.transport import MERGE_PATCH
 from fleet.agones.wire import Bookmark, Broken, Changed, Object, ObjectList, Wire
-from fleet.base import Allocation, AllocationRequest, AllocationState, GameServer, GameServerState, NotFound, Uncertain
+from fleet.base import Allocation, AllocationRequest, AllocationState, GameServer, NotFound, Uncertain
 from runtime.clock import Clock
+from runtime.names import GameServerState
 
 FLEET_LABEL: Final = allocation.FLEET_LABEL
 POD_IP: Final = "PodIP"

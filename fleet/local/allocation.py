@@ -3,8 +3,9 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from fleet.base import USER_LABEL, Allocation, AllocationRequest, AllocationState, GameServer, GameServerState
+from fleet.base import Allocation, AllocationRequest, AllocationState, GameServer
 from fleet.local.store import Store
+from runtime.names import USER_LABEL, GameServerState
 
 LAST_ALLOCATED = "agones.dev/last-allocated"
 

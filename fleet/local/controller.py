@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Never
 
-from fleet.base import AlreadyExists, GameServer, GameServerState
+from fleet.base import AlreadyExists, GameServer
 from fleet.local.gameserver import Failure, GameServerRunner, Surroundings
 from fleet.local.machine import Gpus, Ports
-from fleet.local.scaling import TERMINAL, Backoff, plan
+from fleet.local.scaling import Backoff, plan
 from fleet.local.store import Store
 from fleet.local.template import FLEET_LABEL, FleetSpec
 from runtime.clock import Clock
+from runtime.names import TERMINAL, GameServerState
 
 log = logging.getLogger(__name__)
 KEPT_FAILURES = 20

@@ -7,15 +7,16 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fleet.base import USER_INIT_PORT, WEBUI_PORT, GameServer, GameServerState
+from fleet.base import USER_INIT_PORT, WEBUI_PORT, GameServer
 from fleet.local import folders, processes
 from fleet.local.machine import Gpus, Ports
 from fleet.local.pod import Pod, Unkillable
-from fleet.local.scaling import HELD, TERMINAL, moved
+from fleet.local.scaling import HELD, moved
 from fleet.local.sdk_server import SdkServer
 from fleet.local.store import Store
 from fleet.local.template import FleetSpec, Health, Place
 from runtime.clock import Clock
+from runtime.names import TERMINAL, GameServerState
 
 log = logging.getLogger(__name__)
 ADDRESS = "127.0.0.1"

@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from fleet.base import BEFORE_READY, GameServer, GameServerState
+from fleet.base import GameServer
+from runtime.names import BEFORE_READY, TERMINAL, GameServerState
 
-TERMINAL = frozenset({GameServerState.UNHEALTHY, GameServerState.ERROR, GameServerState.SHUTDOWN})
-"""No way leads out of these."""
 HELD = frozenset({GameServerState.ALLOCATED, GameServerState.RESERVED})
 """Scaling down never touches these."""
 FIRST_BACKOFF_SECONDS = 1.0

@@ -12,12 +12,13 @@ from dataclasses import replace
 import grpc.aio
 
 from agones_sdk.stubs import beta_pb2_grpc, sdk_pb2, sdk_pb2_grpc
-from fleet.base import SDK_PREFIX, GameServer, GameServerState
+from fleet.base import GameServer
 from fleet.local.scaling import moved
 from fleet.local.sdk_counters import Context, Counters
 from fleet.local.store import Store
 from fleet.local.template import FleetSpec
 from runtime.clock import Clock
+from runtime.names import SDK_PREFIX, GameServerState
 
 _EMPTY = sdk_pb2.Empty()
 _STOP_SECONDS = 0.2

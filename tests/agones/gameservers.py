@@ -7,7 +7,8 @@ from typing import Any
 from fleet.agones.client import ApiServer
 from fleet.agones.gameservers import GameServerObject, view
 from fleet.agones.transport import MERGE_PATCH
-from fleet.base import USER_INIT_PORT, WEBUI_PORT, GameServer, GameServerState
+from fleet.base import USER_INIT_PORT, WEBUI_PORT, GameServer
+from runtime.names import GameServerState
 
 FINALIZER = "agones.dev/controller"
 """Agones' own (pkg/apis/agones/v1/common.go): the object stays until its pod is gone."""
@@ -26,7 +27,8 @@ class GameServers:
         """A new one; `addresses` by type, with a node's and a pod's unless given."""
         labels = {"agones.dev/fleet": fleet}
         ports = [
-            {"name": name, "containerPort": port, "portPolicy": "None", "protocol": "TCP"} for name, port in _PORTS.items()
+            {"name": name, "containerPort": port, "portPolicy": "None", "protocol": "TCP", "container": "webui"}
+            for name, port in _PORTS.items()
         ]
         template = {"metadata": {}, "spec": {"containers": [{"name": "webui", "image": "none"}]}}
         where = addresses or {"InternalIP": "192.0.2.1", "PodIP": "10.0.0.7"}

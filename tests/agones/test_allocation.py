@@ -2,15 +2,8 @@
 
 import pytest
 
-from fleet.base import (
-    NONCE_ANNOTATION,
-    USER_LABEL,
-    AllocationRequest,
-    AllocationState,
-    GameServer,
-    GameServerState,
-    Uncertain,
-)
+from fleet.base import AllocationRequest, AllocationState, GameServer, Uncertain
+from runtime.names import NONCE_ANNOTATION, USER_LABEL, GameServerState
 from tests.agones.allocation_api import TROUBLE, Trouble
 from tests.contract.agones_backend import AgonesTestBackend
 

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fleet.base import GameServer, GameServerState
+from fleet.base import GameServer
 from fleet.informer import Informer
 from runtime.clock import SystemClock
+from runtime.names import GameServerState
 from tests.contract.agones_backend import AgonesTestBackend
 from tests.eventually import eventually
 

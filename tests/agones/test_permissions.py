@@ -11,7 +11,8 @@ import pytest
 
 from fleet.agones.backend import Namespaces, connect
 from fleet.agones.transport import Access
-from fleet.base import USER_LABEL, AllocationRequest, EventType, Lease, Refused
+from fleet.base import AllocationRequest, EventType, Lease, Refused
+from runtime.names import USER_LABEL
 from tests.contract.agones_backend import AgonesTestBackend
 from tests.contract.backend import Stores
 

@@ -29,7 +29,7 @@ async def test_one_in_line_lands_in_the_webui_without_a_click(browser: Browser, 
         await atelier.start(name)
     async with artist(browser, "alice", atelier) as alice:
         page = await alice.open()
-        await expect(page.locator(".sentence")).to_have_text("All 2 WebUIs are in use.")
+        await expect(page.locator(".sentence")).to_have_text("Both WebUIs are in use.")
         await expect(page.locator(".times")).to_contain_text("place 1 in line")
         await atelier.api("first", "DELETE", "/_atelier/api/session")
         await webui(page)

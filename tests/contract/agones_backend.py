@@ -10,7 +10,8 @@ from pathlib import Path
 from fleet.agones.backend import Namespaces, connect
 from fleet.agones.client import ApiServer
 from fleet.agones.transport import MERGE_PATCH, Access, transport
-from fleet.base import GameServer, GameServerState
+from fleet.base import GameServer
+from runtime.names import GameServerState
 from tests.agones.faults import Faults, silence
 from tests.agones.gameservers import GameServers
 from tests.agones.stand_in import GAMESERVER_CRD, TEST_NAMESPACE

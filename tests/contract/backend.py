@@ -4,7 +4,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from fleet.base import Fleet, GameServer, GameServerState, LeaseStore
+from fleet.base import Fleet, GameServer, LeaseStore
+from runtime.names import GameServerState
 
 
 @dataclass(frozen=True, slots=True)

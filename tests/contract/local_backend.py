@@ -6,11 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from fleet.base import GameServer, GameServerState, Lease
+from fleet.base import GameServer, Lease
 from fleet.local import client, server
 from fleet.local.scaling import moved
 from fleet.local.store import Store, Versions
 from runtime.clock import SystemClock
+from runtime.names import GameServerState
 from tests.contract.backend import Stores
 
 _HISTORY = 100

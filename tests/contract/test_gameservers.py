@@ -5,16 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from fleet.base import (
-    NONCE_ANNOTATION,
-    USER_LABEL,
-    AllocationRequest,
-    AllocationState,
-    Conflict,
-    GameServer,
-    GameServerState,
-    NotFound,
-)
+from fleet.base import AllocationRequest, AllocationState, Conflict, GameServer, NotFound
+from runtime.names import NONCE_ANNOTATION, USER_LABEL, GameServerState
 from tests.contract.backend import Backend
 
 

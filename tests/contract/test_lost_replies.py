@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from fleet.base import USER_LABEL, AllocationRequest, GameServer, Lease, NotFound, Uncertain
+from fleet.base import AllocationRequest, GameServer, Lease, NotFound, Uncertain
+from runtime.names import USER_LABEL
 from tests.contract.backend import Backend, Stores
 
 LEASE = Lease("alice", uid="u", resource_version="1")

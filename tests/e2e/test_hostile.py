@@ -9,9 +9,9 @@ import grpc.aio
 import psutil
 
 from agones_sdk.stubs import sdk_pb2, sdk_pb2_grpc
-from fleet.base import LEASE_UID_ANNOTATION, NONCE_ANNOTATION, USER_LABEL, GameServer
+from fleet.base import GameServer
 from fleet.local import client
-from runtime.names import BUSY_KEY, PREPARED_KEY
+from runtime.names import BUSY_KEY, LEASE_UID_ANNOTATION, NONCE_ANNOTATION, PREPARED_KEY, USER_LABEL
 from tests.e2e.test_sessions import generate
 from tests.running_atelier import RunningAtelier, Up, eventually
 

@@ -12,10 +12,9 @@ import pytest
 
 from agones_sdk.client import Client, sdk_port
 from agones_sdk.errors import SdkError, SdkRefused, SdkTimeout, SdkUnavailable
-from agones_sdk.gameserver import State
 from agones_sdk.stubs import sdk_pb2
 from runtime.errors import UserError
-from runtime.names import SDK_PREFIX
+from runtime.names import SDK_PREFIX, GameServerState
 from tests.sdk_server import SdkServer, sdk_server
 
 Call = Callable[[Client], Awaitable[object]]
@@ -57,7 +56,7 @@ async def test_what_is_set_is_seen_by_get(server: SdkServer, client: Client) -> 
     await client.reserve(30)
     assert await server.called("Reserve") == sdk_pb2.Duration(seconds=30)
     seen = await client.get()
-    assert seen.state == State.RESERVED
+    assert seen.state == GameServerState.RESERVED
     assert seen.labels == {SDK_PREFIX + "busy": "no"}
     assert seen.annotations == {SDK_PREFIX + "prepared": "nonce"}
 
@@ -102,7 +101,7 @@ async def test_a_server_that_dies_during_a_call_is_unavailable_and_works_again_a
             await client.get()
     server.resume()
     await server.start()
-    assert await _once_it_is_back(client) == State.SCHEDULED
+    assert await _once_it_is_back(client) == GameServerState.SCHEDULED
 
 
 async def test_a_client_that_found_the_port_closed_is_there_soon_after_it_opens(server: SdkServer, client: Client) -> None:
@@ -111,7 +110,7 @@ async def test_a_client_that_found_the_port_closed_is_there_soon_after_it_opens(
         with pytest.raises(SdkUnavailable):
             await client.get()
     await server.start()
-    assert await _once_it_is_back(client) == State.SCHEDULED
+    assert await _once_it_is_back(client) == GameServerState.SCHEDULED
 
 
 async def _once_it_is_back(client: Client) -> str:
@@ -126,10 +125,10 @@ async def _once_it_is_back(client: Client) -> str:
 
 async def test_the_raw_watch_has_the_state_first_then_each_change(server: SdkServer, client: Client) -> None:
     stream = client.stream()
-    assert (await anext(stream)).state == State.SCHEDULED
-    server.set_state(State.READY)
-    server.set_state(State.ALLOCATED)
-    assert [(await anext(stream)).state, (await anext(stream)).state] == [State.READY, State.ALLOCATED]
+    assert (await anext(stream)).state == GameServerState.SCHEDULED
+    server.set_state(GameServerState.READY)
+    server.set_state(GameServerState.ALLOCATED)
+    assert [(await anext(stream)).state, (await anext(stream)).state] == [GameServerState.READY, GameServerState.ALLOCATED]
     server.drop_watches()
     with pytest.raises(SdkUnavailable, match="dropped"):
         await anext(stream)
@@ -139,7 +138,7 @@ async def test_a_proxy_in_the_environment_is_not_asked_for_loopback(server: SdkS
     for variable in ("http_proxy", "https_proxy", "grpc_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     async with Client(server.port) as client:
-        assert (await client.get()).state == State.SCHEDULED
+        assert (await client.get()).state == GameServerState.SCHEDULED
 
 
 def test_the_port_comes_from_the_environment_or_is_a_mistake_that_names_the_variable() -> None:

@@ -5,10 +5,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agones_sdk.gameserver import BEFORE_READY, Address, CounterStatus, GameServer, HealthSpec, ListStatus, State
+from agones_sdk.gameserver import Address, CounterStatus, GameServer, HealthSpec, ListStatus
 from agones_sdk.stubs import sdk_pb2
+from runtime.names import BEFORE_READY, GameServerState
 
-SOME = GameServer(name="one", uid="u", resource_version="7", state=State.READY)
+SOME = GameServer(name="one", uid="u", resource_version="7", state=GameServerState.READY)
 Status = sdk_pb2.GameServer.Status
 
 

@@ -8,8 +8,9 @@ import grpc
 import pytest
 
 from agones_sdk.client import Client
-from agones_sdk.gameserver import GameServer, State
+from agones_sdk.gameserver import GameServer
 from agones_sdk.watch import RESYNC, Watch
+from runtime.names import GameServerState
 from tests.fake_clock import FakeClock
 from tests.sdk_server import SdkServer, gameserver, sdk_server
 
@@ -60,9 +61,9 @@ async def settled(watch: Watch, server: SdkServer) -> None:
 
 async def test_the_state_comes_first_then_each_change_and_nothing_twice(server: SdkServer, clock: FakeClock) -> None:
     async with watching(server, clock) as watch, aclosing(watch.changes()) as changes:
-        assert (await next_of(changes)).state == State.SCHEDULED
+        assert (await next_of(changes)).state == GameServerState.SCHEDULED
         await server.watched()
-        for state in (State.READY, State.ALLOCATED, State.SHUTDOWN):
+        for state in (GameServerState.READY, GameServerState.ALLOCATED, GameServerState.SHUTDOWN):
             server.set_state(state)
             assert (await next_of(changes)).state == state
 
@@ -71,7 +72,7 @@ async def test_two_tasks_follow_one_watch(server: SdkServer, clock: FakeClock) -
     async with watching(server, clock) as watch, aclosing(watch.changes()) as one, aclosing(watch.changes()) as other:
         assert await next_of(one) == await next_of(other)
         await server.watched()
-        server.set_state(State.READY)
+        server.set_state(GameServerState.READY)
         assert await next_of(one) == await next_of(other) == watch.current
         assert server.count("WatchGameServer") == 1
 
@@ -80,10 +81,10 @@ async def test_a_slow_reader_gets_the_latest_state_and_no_queue_of_old_ones(serv
     async with watching(server, clock) as watch, aclosing(watch.changes()) as changes:
         await next_of(changes)
         await server.watched()
-        for state in (State.READY, State.ALLOCATED, State.SHUTDOWN):
+        for state in (GameServerState.READY, GameServerState.ALLOCATED, GameServerState.SHUTDOWN):
             server.set_state(state)
-        await passing(clock, lambda: watch.current is not None and watch.current.state == State.SHUTDOWN, step=0)
-        assert (await next_of(changes)).state == State.SHUTDOWN
+        await passing(clock, lambda: watch.current is not None and watch.current.state == GameServerState.SHUTDOWN, step=0)
+        assert (await next_of(changes)).state == GameServerState.SHUTDOWN
 
 
 async def test_a_server_that_restarts_is_watched_again(server: SdkServer, clock: FakeClock) -> None:
@@ -93,8 +94,8 @@ async def test_a_server_that_restarts_is_watched_again(server: SdkServer, clock:
         await server.restart()
         await passing(clock, lambda: server.count("WatchGameServer") == 2)
         await server.watched()
-        server.set_state(State.READY)
-        assert (await next_of(changes)).state == State.READY
+        server.set_state(GameServerState.READY)
+        assert (await next_of(changes)).state == GameServerState.READY
 
 
 async def test_what_changed_while_the_server_was_away_is_seen(server: SdkServer, clock: FakeClock) -> None:
@@ -102,13 +103,13 @@ async def test_what_changed_while_the_server_was_away_is_seen(server: SdkServer,
         await next_of(changes)
         await server.watched()
         await server.stop()
-        server.set_state(State.ALLOCATED)
+        server.set_state(GameServerState.ALLOCATED)
         await clock.advance(60)
         assert watch.current is not None
-        assert watch.current.state == State.SCHEDULED
+        assert watch.current.state == GameServerState.SCHEDULED
         await server.start()
-        await passing(clock, lambda: watch.current is not None and watch.current.state == State.ALLOCATED)
-        assert (await next_of(changes)).state == State.ALLOCATED
+        await passing(clock, lambda: watch.current is not None and watch.current.state == GameServerState.ALLOCATED)
+        assert (await next_of(changes)).state == GameServerState.ALLOCATED
 
 
 async def test_a_server_that_dies_mid_stream_is_watched_again_after_a_pause(server: SdkServer, clock: FakeClock) -> None:
@@ -150,9 +151,9 @@ async def test_a_watch_that_died_silently_is_found_out_by_the_next_read(server: 
         await settled(watch, server)
         await next_of(changes)
         server.deafen()
-        server.set_state(State.ALLOCATED)
+        server.set_state(GameServerState.ALLOCATED)
         await clock.advance(RESYNC)
-        assert (await next_of(changes)).state == State.ALLOCATED
+        assert (await next_of(changes)).state == GameServerState.ALLOCATED
 
 
 async def test_a_poke_reads_at_once(server: SdkServer, clock: FakeClock) -> None:
@@ -160,22 +161,22 @@ async def test_a_poke_reads_at_once(server: SdkServer, clock: FakeClock) -> None
         await settled(watch, server)
         await next_of(changes)
         server.deafen()
-        server.set_state(State.ALLOCATED)
+        server.set_state(GameServerState.ALLOCATED)
         watch.poke()
-        assert (await next_of(changes)).state == State.ALLOCATED
+        assert (await next_of(changes)).state == GameServerState.ALLOCATED
         assert clock.monotonic() == 0
 
 
 async def test_an_old_state_on_the_watch_is_not_believed(server: SdkServer, clock: FakeClock) -> None:
     async with watching(server, clock) as watch, aclosing(watch.changes()) as changes:
         await settled(watch, server)
-        server.set_state(State.ALLOCATED)
-        await passing(clock, lambda: watch.current is not None and watch.current.state == State.ALLOCATED, step=0)
+        server.set_state(GameServerState.ALLOCATED)
+        await passing(clock, lambda: watch.current is not None and watch.current.state == GameServerState.ALLOCATED, step=0)
         assert (await next_of(changes)).resource_version == "101"
-        server.send(gameserver(State.READY, version=99))
+        server.send(gameserver(GameServerState.READY, version=99))
         server.update(lambda held: held.object_meta.labels.update({"seen": "yes"}))
         after = await next_of(changes)
-        assert (after.state, after.resource_version) == (State.ALLOCATED, "102")
+        assert (after.state, after.resource_version) == (GameServerState.ALLOCATED, "102")
 
 
 async def test_a_server_that_restarts_with_an_old_cache_is_not_believed_until_it_caught_up(
@@ -183,26 +184,26 @@ async def test_a_server_that_restarts_with_an_old_cache_is_not_believed_until_it
 ) -> None:
     async with watching(server, clock) as watch, aclosing(watch.changes()) as changes:
         await settled(watch, server)
-        server.set_state(State.ALLOCATED)
-        await passing(clock, lambda: watch.current is not None and watch.current.state == State.ALLOCATED, step=0)
-        assert (await next_of(changes)).state == State.ALLOCATED
-        server.gameserver = gameserver(State.READY, version=99)
+        server.set_state(GameServerState.ALLOCATED)
+        await passing(clock, lambda: watch.current is not None and watch.current.state == GameServerState.ALLOCATED, step=0)
+        assert (await next_of(changes)).state == GameServerState.ALLOCATED
+        server.gameserver = gameserver(GameServerState.READY, version=99)
         await server.restart()
         reads = server.count("GetGameServer")
         await passing(clock, lambda: server.count("WatchGameServer") == 2 and server.count("GetGameServer") > reads)
-        server.gameserver = gameserver(State.SHUTDOWN, version=200)
+        server.gameserver = gameserver(GameServerState.SHUTDOWN, version=200)
         watch.poke()
-        assert (await next_of(changes)).state == State.SHUTDOWN
+        assert (await next_of(changes)).state == GameServerState.SHUTDOWN
 
 
 async def test_where_versions_tell_nothing_the_last_answer_counts(clock: FakeClock) -> None:
-    held = gameserver(State.READY)
+    held = gameserver(GameServerState.READY)
     held.object_meta.resource_version = "v1"
     async with sdk_server(held) as server, watching(server, clock) as watch, aclosing(watch.changes()) as changes:
-        assert (await next_of(changes)).state == State.READY
-        held.status.state = State.ALLOCATED
+        assert (await next_of(changes)).state == GameServerState.READY
+        held.status.state = GameServerState.ALLOCATED
         watch.poke()
-        assert (await next_of(changes)).state == State.ALLOCATED
+        assert (await next_of(changes)).state == GameServerState.ALLOCATED
 
 
 async def test_a_server_that_hangs_from_the_beginning_is_waited_for(server: SdkServer, clock: FakeClock) -> None:
@@ -213,7 +214,7 @@ async def test_a_server_that_hangs_from_the_beginning_is_waited_for(server: SdkS
         assert watch.heard_at is None
         server.resume()
         await passing(clock, lambda: watch.current is not None)
-        assert (await next_of(changes)).state == State.SCHEDULED
+        assert (await next_of(changes)).state == GameServerState.SCHEDULED
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNIMPLEMENTED])

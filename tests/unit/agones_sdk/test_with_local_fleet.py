@@ -8,14 +8,14 @@ import pytest
 
 from agones_sdk.client import Client
 from agones_sdk.errors import SdkError, SdkRefused
-from agones_sdk.gameserver import CounterStatus, ListStatus, State
+from agones_sdk.gameserver import CounterStatus, ListStatus
 from agones_sdk.watch import Watch
-from fleet.base import WEBUI_PORT, GameServer, GameServerState
+from fleet.base import WEBUI_PORT, GameServer
 from fleet.local.sdk_server import SdkServer
 from fleet.local.store import Store, Versions
 from fleet.local.template import Counter, FleetSpec, ValueList
 from runtime.clock import SystemClock
-from runtime.names import SDK_PREFIX
+from runtime.names import SDK_PREFIX, GameServerState
 
 SPEC = FleetSpec("easel", (), counters={"jobs": Counter(1, 4)}, lists={"users": ValueList(("a",), 2)})
 DEADLINE = 10.0
@@ -48,13 +48,13 @@ async def client(store: Store[GameServer]) -> AsyncIterator[Client]:
 
 
 async def test_both_enumerations_of_states_are_agones() -> None:
-    assert [str(state) for state in State] == [str(state) for state in GameServerState]
+    assert [str(state) for state in GameServerState] == [str(state) for state in GameServerState]
 
 
 async def test_a_gameserver_is_seen_as_the_store_has_it(store: Store[GameServer], client: Client) -> None:
     stored, seen = store.get("easel-x"), await client.get()
     assert (seen.name, seen.uid, seen.resource_version) == (stored.name, stored.uid, stored.resource_version)
-    assert (seen.state, seen.ports, seen.deleted_at) == (State.SCHEDULED, {WEBUI_PORT: 7860}, None)
+    assert (seen.state, seen.ports, seen.deleted_at) == (GameServerState.SCHEDULED, {WEBUI_PORT: 7860}, None)
 
 
 async def test_a_life_from_ready_to_shutdown_comes_out_of_the_watch(store: Store[GameServer], client: Client) -> None:
@@ -68,12 +68,12 @@ async def test_a_life_from_ready_to_shutdown_comes_out_of_the_watch(store: Store
         await client.set_annotation("atelier-prepared", "nonce")
         async for seen in changes:
             if seen.annotations.get(SDK_PREFIX + "atelier-prepared") == "nonce":
-                assert (seen.state, seen.labels[SDK_PREFIX + "colour"]) == (State.READY, "blue")
+                assert (seen.state, seen.labels[SDK_PREFIX + "colour"]) == (GameServerState.READY, "blue")
                 break
         await client.allocate()
         await client.shutdown()
         async for seen in changes:
-            if seen.state == State.SHUTDOWN:
+            if seen.state == GameServerState.SHUTDOWN:
                 break
         running.cancel()
 

@@ -8,7 +8,8 @@ from fleet.agones import allocation
 from fleet.agones.gameservers import GameServerObject, view
 from fleet.agones.leases import LeaseObject, body
 from fleet.agones.leases import view as view_of_lease
-from fleet.base import USER_LABEL, AllocationRequest, AllocationState, GameServer, GameServerState, Lease, Uncertain
+from fleet.base import AllocationRequest, AllocationState, GameServer, Lease, Uncertain
+from runtime.names import USER_LABEL, GameServerState
 
 META = {"name": "easel-1", "uid": "u", "resourceVersion": "7", "creationTimestamp": "2026-01-01T00:00:00Z"}
 

@@ -10,12 +10,13 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet.base import GameServer, GameServerState
+from fleet.base import GameServer
 from fleet.local.autoscaler import SYNC_SECONDS, Autoscaler, Webhook, answer, review
 from fleet.local.controller import Controller, FleetStatus
 from fleet.local.machine import Gpus
 from fleet.local.store import Store, Versions
 from fleet.local.template import FleetSpec
+from runtime.names import GameServerState
 from tests.fake_clock import FakeClock
 
 JSON = st.recursive(

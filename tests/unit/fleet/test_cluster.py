@@ -12,12 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fleet.base import USER_LABEL, AllocationRequest, AllocationState, Event, GameServer, GameServerState, Lease
+from fleet.base import AllocationRequest, AllocationState, Event, GameServer, Lease
 from fleet.local import processes
 from fleet.local.client import LocalBackend, connect
 from fleet.local.cluster import LocalCluster
 from fleet.local.template import Container, FleetSpec, Health
 from runtime.errors import UserError
+from runtime.names import USER_LABEL, GameServerState
 from tests.unit.fleet import program
 
 

@@ -3,8 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet.base import GameServer, GameServerState
-from fleet.local.scaling import HELD, LAST_BACKOFF_SECONDS, TERMINAL, Backoff, moved, plan
+from fleet.base import GameServer
+from fleet.local.scaling import HELD, LAST_BACKOFF_SECONDS, Backoff, moved, plan
+from runtime.names import TERMINAL, GameServerState
 
 SERVERS = st.lists(
     st.builds(

@@ -10,10 +10,11 @@ import pytest
 from google.protobuf import wrappers_pb2
 
 from agones_sdk.stubs import beta_pb2, beta_pb2_grpc, sdk_pb2, sdk_pb2_grpc
-from fleet.base import SDK_PREFIX, USER_LABEL, GameServer, GameServerState
+from fleet.base import GameServer
 from fleet.local.sdk_server import SdkServer
 from fleet.local.store import Store, Versions
 from fleet.local.template import Counter, FleetSpec, Health, ValueList
+from runtime.names import SDK_PREFIX, USER_LABEL, GameServerState
 from tests.fake_clock import FakeClock
 
 EMPTY = sdk_pb2.Empty()

@@ -6,7 +6,8 @@ import pytest
 
 from allocator.policy.reconcile import Delete, Fail, decide, settled
 from allocator.sessions.model import GameServerRef, Session, SessionState
-from fleet.base import USER_LABEL, GameServer, GameServerState
+from fleet.base import GameServer
+from runtime.names import USER_LABEL, GameServerState
 
 THEIRS = GameServer("s1", "uid1", "1", "p", GameServerState.ALLOCATED, 0.0, labels={USER_LABEL: "u1"})
 FREE = GameServer("s2", "uid2", "1", "p", GameServerState.READY, 0.0)

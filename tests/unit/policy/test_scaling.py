@@ -8,7 +8,8 @@ from allocator.autoscaling.review import BadReview, answer
 from allocator.policy.scaling import Failures, desired, paused_until
 from allocator.sessions.model import GameServerRef, Session, SessionState
 from allocator.settings import Profile, Settings
-from fleet.base import USER_LABEL, GameServer, GameServerState
+from fleet.base import GameServer
+from runtime.names import USER_LABEL, GameServerState
 
 READY, ALLOCATED, UNHEALTHY = GameServerState.READY, GameServerState.ALLOCATED, GameServerState.UNHEALTHY
 NONE = Failures()

@@ -7,7 +7,7 @@ import pytest
 
 from allocator.sessions.api import SessionRefused
 from allocator.sessions.model import OVER, USABLE, SessionState
-from fleet.base import USER_LABEL, GameServerState
+from runtime.names import USER_LABEL, GameServerState
 from tests.sessions_world import FLEET, Replica, World, user, world
 
 USERS = 5

@@ -10,7 +10,8 @@ import pytest
 from allocator.sessions.api import SessionRefused
 from allocator.sessions.context import Timing
 from allocator.sessions.model import SessionState
-from fleet.base import NONCE_ANNOTATION, USER_LABEL, GameServer, GameServerState, Listing
+from fleet.base import GameServer, Listing
+from runtime.names import NONCE_ANNOTATION, USER_LABEL, GameServerState
 from tests.fake_fleet import Fault
 from tests.sessions_world import FLEET, Replica, World, user, world
 

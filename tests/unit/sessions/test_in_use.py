@@ -10,7 +10,7 @@ import pytest
 from allocator.sessions.api import SessionRefused
 from allocator.sessions.context import Timing
 from allocator.sessions.model import SessionState
-from fleet.base import BUSY_ANNOTATION
+from runtime.names import BUSY_ANNOTATION
 from tests.sessions_world import FLEET, Replica, World, user, world
 
 ACTIVE, ENDING = SessionState.ACTIVE, SessionState.ENDING

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from allocator.sessions.expiry import Expiry
 from allocator.sessions.model import SessionState
-from fleet.base import GameServerState
+from runtime.names import GameServerState
 from tests.fake_clock import FakeClock
 from tests.sessions_world import FLEET, user, world
 

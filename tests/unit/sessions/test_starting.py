@@ -8,7 +8,7 @@ import pytest
 
 from allocator.sessions.api import SessionRefused
 from allocator.sessions.model import SessionState
-from fleet.base import PREPARED_ANNOTATION, GameServerState
+from runtime.names import PREPARED_ANNOTATION, GameServerState
 from tests.fake_fleet import Fault
 from tests.sessions_world import FLEET, World, user, world
 

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from agones_sdk.gameserver import State
 from agones_sdk.stubs import sdk_pb2
 from runtime.http import call
-from runtime.names import BUSY_ANNOTATION, BUSY_KEY, LEASE_UID_ANNOTATION
+from runtime.names import BUSY_ANNOTATION, BUSY_KEY, LEASE_UID_ANNOTATION, GameServerState
 from tests.eventually import DEADLINE, eventually
 from tests.launcher_process import connect, launch
 from tests.sdk_server import SdkServer, gameserver, sdk_server
@@ -115,7 +114,7 @@ async def pod(tmp_path: Path) -> AsyncIterator[Pod]:
 
 
 def allocated(annotations: dict[str, str]) -> sdk_pb2.GameServer:
-    held = gameserver(State.ALLOCATED)
+    held = gameserver(GameServerState.ALLOCATED)
     held.object_meta.annotations.update(annotations)
     return held
 
@@ -193,7 +192,7 @@ async def test_a_sidecar_restarted_while_allocated_does_not_call_ready(pod: Pod)
             await pod.reported("busy")
             await pod.sdk.called("Health", times=pings + 3)
     assert pod.sdk.count("Ready") == 1
-    assert pod.sdk.gameserver.status.state == State.ALLOCATED
+    assert pod.sdk.gameserver.status.state == GameServerState.ALLOCATED
 
 
 async def test_an_allocated_gameserver_that_nobody_adopts_is_ended(tmp_path: Path) -> None:

@@ -147,7 +147,9 @@ def test_meta_says_who_it_is_and_is_never_replaced(disk: Disk, caplog: pytest.Lo
         "email": "alice@example.com",
         "created": 1_700_000_000.0,
     }
-    prepare(PLACES, str(disk.users), str(disk.work), Assignment(ALICE, "n", "https://id.example|mallory", "alice@example.com"), 2.0)
+    prepare(
+        PLACES, str(disk.users), str(disk.work), Assignment(ALICE, "n", "https://id.example|mallory", "alice@example.com"), 2.0
+    )
     assert meta.read_text() == content
     assert "names somebody else" in caplog.text
 

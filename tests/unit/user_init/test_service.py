@@ -13,10 +13,16 @@ import grpc
 import pytest
 
 from agones_sdk.client import Client
-from agones_sdk.gameserver import State
 from runtime import http
 from runtime.clock import SystemClock
-from runtime.names import IDENTITY_ANNOTATION, LEASE_UID_ANNOTATION, NONCE_ANNOTATION, PREPARED_ANNOTATION, USER_LABEL
+from runtime.names import (
+    IDENTITY_ANNOTATION,
+    LEASE_UID_ANNOTATION,
+    NONCE_ANNOTATION,
+    PREPARED_ANNOTATION,
+    USER_LABEL,
+    GameServerState,
+)
 from tests.sdk_server import SdkServer, gameserver, sdk_server
 from tests.unit.user_init.disk import ALICE, BOB, Disk, webui, write
 from tests.unit.user_init.stub_webui import StubWebUI, stub_webui
@@ -60,7 +66,10 @@ async def staged(
             async with running(path, description, sdk, stub, poll_seconds) as stage:
                 yield stage
             return
-        async with sdk_server(gameserver(State.READY)) as own, running(path, description, own, stub, poll_seconds) as stage:
+        async with (
+            sdk_server(gameserver(GameServerState.READY)) as own,
+            running(path, description, own, stub, poll_seconds) as stage,
+        ):
             yield stage
 
 
@@ -254,7 +263,7 @@ async def test_a_record_that_was_lost_is_written_again(tmp_path: Path, monkeypat
 
 
 async def test_killed_and_started_again_it_prepares_again_and_leaves_the_running_webui_alone(tmp_path: Path) -> None:
-    async with sdk_server(gameserver(State.READY)) as sdk:
+    async with sdk_server(gameserver(GameServerState.READY)) as sdk:
         async with staged(tmp_path, sdk=sdk) as stage:
             write(stage.disk.home / "settings" / "config.json", "{}")
             stage.allocate()

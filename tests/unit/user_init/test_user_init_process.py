@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agones_sdk.gameserver import State
 from runtime import http
 from runtime.errors import UserError
-from runtime.names import LEASE_UID_ANNOTATION, NONCE_ANNOTATION, USER_LABEL
+from runtime.names import LEASE_UID_ANNOTATION, NONCE_ANNOTATION, USER_LABEL, GameServerState
 from tests.sdk_server import gameserver, sdk_server
 from tests.unit.user_init.disk import ALICE
 from user_init.settings import Settings, parse
@@ -80,7 +79,7 @@ async def start(environ: dict[str, str]) -> asyncio.subprocess.Process:
 
 
 async def test_sigterm_ends_it_cleanly_while_it_waits_and_when_it_has_prepared(tmp_path: Path) -> None:
-    async with sdk_server(gameserver(State.READY)) as sdk:
+    async with sdk_server(gameserver(GameServerState.READY)) as sdk:
         port = free_port()
         ports = {"AGONES_SDK_GRPC_PORT": str(sdk.port), "ATELIER_USER_INIT_PORT": str(port)}
         environ = environment(tmp_path) | ports
