@@ -45,7 +45,7 @@ class GameServer:
     uid: str
     resource_version: str
     state: str
-    """One of `State`, or one that a newer Agones has and we do not know."""
+    """One of `GameServerState`, or one that a newer Agones has and we do not know."""
     namespace: str = ""
     created_at: int = 0
     deleted_at: int | None = None

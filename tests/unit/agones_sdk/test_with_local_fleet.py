@@ -47,10 +47,6 @@ async def client(store: Store[GameServer]) -> AsyncIterator[Client]:
             yield client
 
 
-async def test_both_enumerations_of_states_are_agones() -> None:
-    assert [str(state) for state in GameServerState] == [str(state) for state in GameServerState]
-
-
 async def test_a_gameserver_is_seen_as_the_store_has_it(store: Store[GameServer], client: Client) -> None:
     stored, seen = store.get("easel-x"), await client.get()
     assert (seen.name, seen.uid, seen.resource_version) == (stored.name, stored.uid, stored.resource_version)
