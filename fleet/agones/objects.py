@@ -20,7 +20,7 @@ V = TypeVar("V")
 class Resource(Generic[T, ObjectT]):
     """A kind of object: where the API server has it, its JSON, and our view of it."""
 
-    group: str
+    api_version: str
     plural: str
     item: TypeAdapter[ObjectT]
     listing: TypeAdapter[ObjectList[ObjectT]]
@@ -34,7 +34,7 @@ class Objects(Generic[T, ObjectT]):
     def __init__(self, api: ApiServer, resource: Resource[T, ObjectT], namespace: str, clock: Clock) -> None:
         self._api = api
         self._resource = resource
-        self._path = f"/apis/{resource.group}/namespaces/{namespace}/{resource.plural}"
+        self._path = f"/apis/{resource.api_version}/namespaces/{namespace}/{resource.plural}"
         self._clock = clock
 
     async def list(self, labels: Mapping[str, str] | None = None) -> Listing[T]:
