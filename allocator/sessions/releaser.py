@@ -72,8 +72,8 @@ class Releaser:
             await self._move(session, SessionState.ENDING, reason)
         elif decision is Decision.CLEAR:
             await self._move(session, SessionState.ACTIVE)
-        elif idleness.confirm(known, await self._ask(session), self._context.clock.time()):
-            await self._move(session, SessionState.RELEASING, reason)
+        elif idleness.confirm(known, fresh := await self._ask(session), self._context.clock.time()):
+            await self._move(session, SessionState.RELEASING, idleness.deadline(replace(known, busy=fresh)).reason)
         else:
             await self._move(session, SessionState.ACTIVE, not_idle_at=self._context.clock.time())
 

@@ -35,7 +35,7 @@ async def test_a_killed_up_is_started_again(up: Up) -> None:
         assert "files are safe" in over["reason"]
         assert "files are safe" in await where_it_lands(atelier, "alice")
         await atelier.until("bob", lambda view: view["state"] == "active")
-        assert (await atelier.session("carol"))["position"] == 1
+        await atelier.until("carol", lambda view: view["position"] == 1)
         await atelier.api("alice", "POST", "/_atelier/api/session", json={})
-        assert (await atelier.session("alice"))["position"] == 2
+        await atelier.until("alice", lambda view: view["position"] == 2)
         assert len(list(images(atelier.data))) == 1

@@ -125,6 +125,15 @@ async def test_unknown_is_kept_until_its_own_limit() -> None:
         assert "did not say" in replica.service.view("u1").reason
 
 
+async def test_a_webui_that_falls_silent_before_its_sidecar_says_so_is_told_as_silent() -> None:
+    async with in_use("idle", unknown_limit=900) as (w, replica, server):
+        w.cluster.dead.add(server)
+        await w.clock.advance(800)
+        assert w.state("u1") is not SessionState.ENDED
+        await w.until(lambda: w.state("u1") is SessionState.ENDED, within=900, step=5)
+        assert "did not say" in replica.service.view("u1").reason
+
+
 async def test_a_webui_that_works_when_asked_is_not_released() -> None:
     async with in_use("idle") as (w, _, server):
         w.cluster.working.add(server)
