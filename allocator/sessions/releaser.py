@@ -73,7 +73,9 @@ class Releaser:
         elif decision is Decision.CLEAR:
             await self._move(session, SessionState.ACTIVE)
         elif idleness.confirm(known, fresh := await self._ask(session), self._context.clock.time()):
-            await self._move(session, SessionState.RELEASING, idleness.deadline(replace(known, busy=fresh)).reason)
+            silent = fresh is BusyState.UNKNOWN  # which the sidecar may not have noticed yet
+            ended_by = idleness.deadline(replace(known, busy=fresh)).reason if silent else reason
+            await self._move(session, SessionState.RELEASING, ended_by)
         else:
             await self._move(session, SessionState.ACTIVE, not_idle_at=self._context.clock.time())
 
