@@ -32,3 +32,16 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+async def until(event: asyncio.Event, clock: Clock, seconds: float) -> None:
+    """Return when the event is set, or after `seconds`."""
+
+    async def ring() -> None:
+        await clock.sleep(seconds)
+        event.set()
+
+    async with asyncio.TaskGroup() as group:
+        timer = group.create_task(ring())
+        await event.wait()
+        timer.cancel()

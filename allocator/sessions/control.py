@@ -7,7 +7,7 @@ from typing import Never
 
 from allocator.sessions.context import Context
 from fleet.base import FleetError
-from runtime.clock import Clock
+from runtime.clock import until
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +31,3 @@ async def forgiven(name: str, act: Awaitable[None]) -> None:
         await act
     except FleetError as error:
         log.warning("%s: %s: %s", name, type(error).__name__, error)
-
-
-async def until(event: asyncio.Event, clock: Clock, seconds: float) -> None:
-    """Return when the event is set, or after `seconds`."""
-
-    async def ring() -> None:
-        await clock.sleep(seconds)
-        event.set()
-
-    async with asyncio.TaskGroup() as group:
-        timer = group.create_task(ring())
-        await event.wait()
-        timer.cancel()

@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 
 from fleet.local.controller import Controller, FleetStatus
 from runtime import http
-from runtime.clock import Clock
+from runtime.clock import Clock, until
 
 log = logging.getLogger(__name__)
 SYNC_SECONDS = 1.0
+LEAST_SECONDS = 0.1
+"""Between two reviews of a Fleet, however often it is asked for one."""
 CALL_SECONDS = 5.0
 MAX_REPLICAS = 1000
 
@@ -62,8 +64,14 @@ class Autoscaler:
         self._fleets = tuple(fleets)
         self._controller = controller
         self._clock = clock
+        self._asked = {fleet: asyncio.Event() for fleet in self._fleets}
         self.problems: dict[str, str] = {}
         """By Fleet: why its last review had no effect; absent when it had."""
+
+    def ask_now(self, fleet: str) -> None:
+        """Ask for that Fleet as soon as may be."""
+        if fleet in self._asked:
+            self._asked[fleet].set()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -73,6 +81,7 @@ class Autoscaler:
 
     async def _sync(self, fleet: str) -> Never:
         while True:
+            self._asked[fleet].clear()
             try:
                 replicas = await self._ask(fleet)
             except (http.HttpError, OSError, ValueError) as error:
@@ -80,7 +89,8 @@ class Autoscaler:
             else:
                 self.problems.pop(fleet, None)
                 self._controller.set_replicas(fleet, replicas)
-            await self._clock.sleep(SYNC_SECONDS)
+            await self._clock.sleep(LEAST_SECONDS)
+            await until(self._asked[fleet], self._clock, SYNC_SECONDS - LEAST_SECONDS)
 
     async def _ask(self, fleet: str) -> int:
         """Raises `HttpError`, `OSError` (no token), `ValueError` (no sense in the answer)."""

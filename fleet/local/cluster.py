@@ -95,7 +95,7 @@ class LocalCluster:
             leases: Store[Lease] = Store(versions, self._clock, items=saved.leases)
             saver = Journal(records, leases, self._clock)
             stack.callback(saver.save)
-            app = server.application(gameservers, leases, self._clock)
+            app = server.application(gameservers, leases, self._clock, unallocated=self._unallocated)
             await stack.enter_async_context(server.serve(self.socket, app))
             await self._run_tasks(gameservers, guard, saver)
 
@@ -122,6 +122,11 @@ class LocalCluster:
             await self._stop.wait()
             for task in tasks:
                 task.cancel()
+
+    def _unallocated(self, fleet: str) -> None:
+        """Somebody waits who found nothing: no reason to let the autoscaler's second pass first."""
+        if self._autoscaler is not None:
+            self._autoscaler.ask_now(fleet)
 
     async def _start(self, guard: Guard) -> None:
         try:

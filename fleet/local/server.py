@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 from pydantic import ValidationError
 
-from fleet.base import Expired, FleetError, GameServer, Lease
+from fleet.base import AllocationState, Expired, FleetError, GameServer, Lease
 from fleet.local import wire
 from fleet.local.allocation import allocate
 from fleet.local.store import Store, T
@@ -48,12 +48,13 @@ def application(
     clock: Clock,
     *,
     bookmark_seconds: float = wire.BOOKMARK_SECONDS,
+    unallocated: Callable[[str], None] = lambda _: None,
 ) -> web.Application:
     """Both kinds, and the calls that GameServers alone know."""
     app = web.Application(middlewares=[_errors], client_max_size=4 * 1024 * 1024)
     app.add_routes(_reading(wire.GAMESERVERS, gameservers, bookmark_seconds))
     app.add_routes(_reading(wire.LEASES, leases, bookmark_seconds))
-    app.add_routes(_gameserver_writes(gameservers, clock))
+    app.add_routes(_gameserver_writes(gameservers, clock, unallocated))
     app.add_routes(_lease_writes(leases))
     return app
 
@@ -88,10 +89,13 @@ def _reading(kind: Kind[T], store: Store[T], bookmark_seconds: float) -> list[we
     ]
 
 
-def _gameserver_writes(store: Store[GameServer], clock: Clock) -> list[web.RouteDef]:
+def _gameserver_writes(store: Store[GameServer], clock: Clock, unallocated: Callable[[str], None]) -> list[web.RouteDef]:
     async def take(request: web.Request) -> web.StreamResponse:
         wanted = wire.ALLOCATION_REQUEST.validate_json(await request.read())
-        return _reply(wire.ALLOCATION.dump_json(allocate(store, wanted, clock.time())))
+        allocation = allocate(store, wanted, clock.time())
+        if allocation.state is AllocationState.UNALLOCATED:
+            unallocated(wanted.fleet)
+        return _reply(wire.ALLOCATION.dump_json(allocation))
 
     async def annotate(request: web.Request) -> web.StreamResponse:
         wanted = wire.ANNOTATING.validate_json(await request.read())

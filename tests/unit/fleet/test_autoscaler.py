@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.base import GameServer
-from fleet.local.autoscaler import SYNC_SECONDS, Autoscaler, Webhook, answer, review
+from fleet.local.autoscaler import LEAST_SECONDS, SYNC_SECONDS, Autoscaler, Webhook, answer, review
 from fleet.local.controller import Controller, FleetStatus
 from fleet.local.machine import Gpus
 from fleet.local.store import Store, Versions
@@ -153,3 +153,26 @@ async def test_without_an_allocator_or_its_token_the_fleet_stays_and_recovers(tm
         await r.clock.advance(SYNC_SECONDS)
         await r.until_asked()
         assert (r.controller.replicas("easel"), r.autoscaler.problems) == (1, {})
+
+
+async def test_who_found_nothing_does_not_wait_for_the_next_second(tmp_path: Path) -> None:
+    reviews = 0
+
+    async def handler(request: web.Request) -> web.Response:
+        nonlocal reviews
+        reviews += 1
+        uid = (await request.json())["request"]["uid"]
+        return web.json_response({"response": {"uid": uid, "scale": True, "replicas": 1}})
+
+    async with rig(tmp_path, handler) as r, asyncio.TaskGroup() as group:
+        task = group.create_task(r.autoscaler.run())
+        async with asyncio.timeout(10):
+            while not r.clock.sleepers:
+                await asyncio.sleep(0.001)
+            for _ in range(5):
+                r.autoscaler.ask_now("easel")
+            await r.clock.advance(LEAST_SECONDS)
+            while reviews < 2:
+                await asyncio.sleep(0.001)
+        assert reviews == 2
+        task.cancel()
