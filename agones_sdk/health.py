@@ -8,7 +8,7 @@ from agones_sdk.client import Client
 from agones_sdk.errors import SdkError
 from runtime.clock import Clock
 
-PERIOD = 4.0
+PERIOD = 6.0
 """Seconds between pings. Agones counts a miss each 5 s by default, three of which end the GameServer."""
 RETRY = 1.0
 """Seconds until the next attempt when a ping was not acknowledged."""

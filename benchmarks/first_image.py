@@ -123,16 +123,23 @@ async def idle_costs(folder: Path) -> list[Figure]:
         await atelier.start("alice")
         await asyncio.sleep(5.0)
         found = {name: processes_of(atelier, name) for name in ("cli.main", "allocator", "sidecar", "user_init", "launcher.py")}
-        before = {name: [process.cpu_times() for process in group] for name, group in found.items()}
+        before = {name: [cpu_seconds(process) for process in group] for name, group in found.items()}
         await asyncio.sleep(IDLE_SECONDS)
         return [idle_cost(name, group, before[name]) for name, group in found.items()]
 
 
-def idle_cost(name: str, group: list[psutil.Process], before: Sequence[tuple[float, ...]]) -> Figure:
-    used = [sum(process.cpu_times()[:2]) - sum(earlier[:2]) for process, earlier in zip(group, before, strict=True)]
+def idle_cost(name: str, group: list[psutil.Process], before: Sequence[float]) -> Figure:
+    """The costliest of its kind."""
+    used = max(cpu_seconds(process) - earlier for process, earlier in zip(group, before, strict=True))
     pss = max(process.memory_full_info().pss for process in group) / 1e6
     aim = "<= 40 MB, <= 0.3 %" if name in {"sidecar", "user_init"} else ""
-    return Figure(f"{name}, idle", f"{pss:.0f} MB PSS, {max(used) / IDLE_SECONDS * 100:.2f} % of a core", aim)
+    return Figure(f"{name}, idle", f"{pss:.0f} MB PSS, {used / IDLE_SECONDS * 100:.2f} % of a core", aim)
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Time on a CPU, to the nanosecond: the usual counters come in steps of 10 ms, a tenth of what is measured here."""
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def processes_of(atelier: RunningAtelier, name: str) -> list[psutil.Process]:

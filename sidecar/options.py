@@ -98,7 +98,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Options:
     add("--startup-deadline", "ATELIER_STARTUP_DEADLINE", _seconds, late, rules.startup_deadline)
     orphan = "it is ended when it was allocated and no session adopted it for so long"
     add("--adoption-deadline", "ATELIER_ADOPTION_DEADLINE", _seconds, orphan, rules.adoption_deadline)
-    add("--busy-period", "ATELIER_BUSY_PERIOD", _seconds, "between two questions whether the WebUI is busy", 2.5)
+    add("--busy-period", "ATELIER_BUSY_PERIOD", _seconds, "between two questions whether the WebUI is busy", 3.0)
     add("--idle-after", "ATELIER_IDLE_AFTER", _seconds, "idle is reported when it lasted so long", rules.idle_after)
     silent = "unknown is reported when the WebUI has not said for so long"
     add("--unknown-after", "ATELIER_UNKNOWN_AFTER", _seconds, silent, rules.unknown_after)
