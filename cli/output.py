@@ -1,7 +1,7 @@
 """What a person sees: rich on a terminal, plain lines elsewhere."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -29,6 +29,16 @@ def title(text: str) -> None:
     """A line that stands out on a terminal."""
     with suppress(OSError):
         _out.print(text, style="bold", markup=False)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """On a terminal the sentence is there, and moves, for as long as the wait lasts; elsewhere nothing is said."""
+    if not _out.is_terminal:
+        yield
+        return
+    with _out.status(text):
+        yield
 
 
 def fields(rows: Sequence[tuple[str, str]]) -> None:

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -60,6 +61,7 @@ class _Edition:
         self._settings = settings
         self._data = data
         self._instance = uuid.uuid4().hex
+        self._began = time.monotonic()
         self._stop = asyncio.Event()
         self._serving = asyncio.Event()
         webhook = Webhook(f"http://{settings.operators}/autoscale", data / TOKEN_FILE)
@@ -90,32 +92,33 @@ class _Edition:
         file = self._data / "run" / "settings.yaml"
         await asyncio.to_thread(_write, file, self._settings)
         while True:
-            process = await self._start_allocator(file)
+            process = await self._spawn_allocator(file)
             try:
+                await self._until_serving(process)
                 code = await process.wait()
             finally:
                 await _end(process)
             log.warning("the allocator ended with code %d; starting it again", code)
             await asyncio.sleep(_RESTART_SECONDS)
 
-    async def _start_allocator(self, file: Path) -> asyncio.subprocess.Process:
-        process = await asyncio.create_subprocess_exec(
+    async def _spawn_allocator(self, file: Path) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "allocator", "--settings", str(file), "--fleet-socket", str(self._cluster.socket)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "ATELIER_INSTANCE": self._instance},
             start_new_session=True,
         )
+
+    async def _until_serving(self, process: asyncio.subprocess.Process) -> None:
+        """Raises `UserError` when the first one does not come to serve; a later one is started again."""
         assert process.stdout is not None
         with suppress(TimeoutError):
             async with asyncio.timeout(ALLOCATOR_START_SECONDS):
                 if await process.stdout.readline() == b"serving\n":
                     self._serving.set()
-                    return process
         if not self._serving.is_set():
-            await _end(process)
             raise UserError("The allocator did not start.", "The lines above say why; `atelier doctor` may know more.")
-        return process
 
     async def _tell(self) -> None:
         await self._serving.wait()
@@ -132,13 +135,21 @@ class _Edition:
         output.say(
             "Users are kept from each other's mistakes, not from each other's code: for that, use the Kubernetes edition."
         )
+        if any(profile.warm for profile in self._settings.profiles):
+            await self._tell_first_ready()
+
+    async def _tell_first_ready(self) -> None:
+        """A real WebUI loads its model for minutes: somebody watches."""
+        with output.waiting("The first WebUI is starting; pages wait for it by themselves."):
+            await self._cluster.first_ready.wait()
+        output.say(f"The first WebUI is ready, {output.duration(time.monotonic() - self._began)} after the start.")
 
     async def _watch_failures(self) -> Never:
         """Give up when what should be warm from the start does not start, and nothing else ever did."""
         warm = {profile.fleet for profile in self._settings.profiles if profile.warm}
         while True:
             failures = [failure for failure in self._cluster.failures if failure.fleet in warm]
-            if failures and not self._cluster.ever_ready:
+            if failures and not self._cluster.first_ready.is_set():
                 raise _hopeless(failures[-1])
             await asyncio.sleep(_LOOK_SECONDS)
 

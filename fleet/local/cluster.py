@@ -56,16 +56,13 @@ class LocalCluster:
         """Where `fleet.local.client.connect` finds the store."""
         self.started = asyncio.Event()
         """The store answers, and the Fleets are being filled."""
+        self.first_ready = asyncio.Event()
+        """A GameServer has been Ready since the start."""
 
     @property
     def failures(self) -> tuple[Failure, ...]:
         """GameServers that came to a bad end, the last ones, oldest first."""
         return tuple(self._controller.failures) if self._controller is not None else ()
-
-    @property
-    def ever_ready(self) -> bool:
-        """Whether any GameServer was Ready since the start."""
-        return self._controller is not None and self._controller.ever_ready
 
     @property
     def autoscaling_problems(self) -> dict[str, str]:
@@ -107,6 +104,7 @@ class LocalCluster:
             run=self._run,
             gpus=Gpus(self.gpus),
             environment={INSTANCE: self._instance},
+            first_ready=self.first_ready,
         )
         async with asyncio.TaskGroup() as group:
             tasks: list[asyncio.Task[None]] = [

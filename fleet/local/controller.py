@@ -49,6 +49,7 @@ class Controller:
         run: Path,
         gpus: Gpus,
         environment: Mapping[str, str],
+        first_ready: asyncio.Event | None = None,
     ) -> None:
         self._store = store
         self._specs = {spec.name: spec for spec in fleets}
@@ -58,7 +59,7 @@ class Controller:
         self._wake = asyncio.Event()
         self._around = Surroundings(store, clock, run, gpus, Ports(), environment, self._ready, self._failed, asyncio.Event())
         self.failures: deque[Failure] = deque(maxlen=KEPT_FAILURES)
-        self.ever_ready = False
+        self.first_ready = first_ready or asyncio.Event()
 
     def set_replicas(self, fleet: str, replicas: int) -> None:
         """From now on the Fleet should have so many."""
@@ -119,7 +120,7 @@ class Controller:
                 return self._store.create(new)
 
     def _ready(self, fleet: str) -> None:
-        self.ever_ready = True
+        self.first_ready.set()
         self._backoff[fleet] = Backoff()
 
     def _failed(self, failure: Failure) -> None:

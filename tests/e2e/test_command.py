@@ -29,7 +29,8 @@ def assert_one_clear_line(run: subprocess.CompletedProcess[str], *words: str) ->
 
 
 async def test_up_says_where_and_how_to_stop(atelier: RunningAtelier) -> None:
-    for part in (f"http://localhost:{atelier.port}", str(atelier.data / "users"), "Ctrl-C", "not from each other's code"):
+    address, users = f"http://localhost:{atelier.port}", str(atelier.data / "users")
+    for part in (address, users, "Ctrl-C", "not from each other's code", "The first WebUI is ready"):
         await atelier.said(part)
 
 
