@@ -1,10 +1,11 @@
 """What GameServers share on this machine: GPUs and ports."""
 
 import asyncio
+import os
 import random
 import re
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -13,11 +14,14 @@ PORTS = range(20000, 32768)
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
-def nvidia_gpus(folder: Path = _NVIDIA) -> tuple[str, ...]:
-    """UUIDs of the NVIDIA GPUs, as CUDA_VISIBLE_DEVICES takes them; from the driver, without starting nvidia-smi.
+def nvidia_gpus(folder: Path = _NVIDIA, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """The NVIDIA GPUs to hand out, as CUDA_VISIBLE_DEVICES takes them: those that it names when it is set, else the UUIDs
+    of all, from the driver, without starting nvidia-smi.
 
-    MIG slices are not listed: a GPU cut into slices counts as one.
+    MIG slices are not listed: a GPU cut into slices counts as one, unless CUDA_VISIBLE_DEVICES names the slices.
     """
+    if (visible := environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return tuple(gpu.strip() for gpu in visible.split(",") if gpu.strip() not in {"", "-1"})
     if not folder.is_dir():
         return ()
     texts = [(gpu / "information").read_text() for gpu in sorted(folder.iterdir())]

@@ -46,8 +46,8 @@ def test_gpus_are_read_from_the_driver(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         information = f"Model: \t\t NVIDIA X\nIRQ:   \t\t 1\nGPU UUID: \t GPU-0000000{number}-aaaa\nVideo BIOS: \t ??\n"
         (tmp_path / name / "information").write_text(information)
-    assert nvidia_gpus(tmp_path) == ("GPU-00000000-aaaa", "GPU-00000001-aaaa")
-    assert nvidia_gpus(tmp_path / "no driver") == ()
+    assert nvidia_gpus(tmp_path, {}) == ("GPU-00000000-aaaa", "GPU-00000001-aaaa")
+    assert nvidia_gpus(tmp_path / "no driver", {}) == ()
 
 
 def test_a_port_that_someone_listens_on_is_not_given() -> None:
@@ -75,3 +75,10 @@ def test_no_port_is_given_twice_until_it_is_given_back() -> None:
             pass
     with ports.some(["a"]):
         pass
+
+
+@pytest.mark.parametrize(("visible", "gpus"), [("0, 2", ("0", "2")), ("GPU-b", ("GPU-b",)), ("", ()), ("-1", ())])
+def test_who_starts_the_command_may_keep_gpus_from_it(tmp_path: Path, visible: str, gpus: tuple[str, ...]) -> None:
+    (tmp_path / "0000:01:00.0").mkdir()
+    (tmp_path / "0000:01:00.0" / "information").write_text("GPU UUID: \t GPU-all\n")
+    assert nvidia_gpus(tmp_path, {"CUDA_VISIBLE_DEVICES": visible}) == gpus
