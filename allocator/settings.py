@@ -191,7 +191,7 @@ def load(
     """Settings from the file, then the environment, then flags that are not None. Raises `UserError`."""
     values: dict[str, object] = {}
     if file is not None:
-        values.update(_read(file))
+        values.update(read(file))
     for name in Settings.model_fields:
         if name != "profiles" and (text := environ.get(ENV_PREFIX + name.upper())) is not None:
             values[name] = text
@@ -202,7 +202,8 @@ def load(
         raise UserError(_explain(error, file), "Correct it and start again.") from None
 
 
-def _read(file: Path) -> dict[str, object]:
+def read(file: Path) -> dict[str, object]:
+    """The settings file as it is written, not yet judged. Raises `UserError`."""
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 
 import yaml
 
-from allocator.settings import Profile, Settings, load
+from allocator.settings import Profile, Settings, load, read
 from fleet.local.template import Container, FleetSpec, fill
 from runtime.errors import UserError
 from webuis import registry
@@ -17,7 +17,13 @@ from webuis.base import Starts
 DEFAULT_WARM = 1
 LAUNCHER = Path(str(getattr(find_spec("sidecar.launcher"), "origin", "")))
 """A file for the WebUI's own Python to run, never imported here."""
-_Change = Literal["webui", "command", "size", "warm", "idle_timeout"]
+CHANGES: tuple[Literal["webui", "command", "size", "warm", "idle_timeout"], ...] = (
+    "webui",
+    "command",
+    "size",
+    "warm",
+    "idle_timeout",
+)
 """What a flag can change in a profile."""
 
 
@@ -59,21 +65,23 @@ def settings_from_flags(flags: Flags) -> Settings:
     values: dict[str, object] = {"data": flags["data"]}
     if (port := flags["port"]) is not None:
         values |= {"listen": f"localhost:{port}", "operators": f"127.0.0.1:{port + 1}"}
-    names: tuple[Literal["webui", "command", "size", "warm", "idle_timeout"], ...] = (
-        "webui",
-        "command",
-        "size",
-        "warm",
-        "idle_timeout",
-    )
-    given: dict[str, object] = {name: value for name in names if (value := flags[name]) is not None}
-    if (profile_file := flags["profile_file"]) is not None:
-        if "webui" in given or "command" in given:
-            raise UserError("--webui and --command describe one profile, --profile-file several.", "Use either.")
-        values["profiles"] = [{**profile, **given} for profile in _profiles(profile_file)]
-    elif given or flags["settings_file"] is None:
+    given: dict[str, object] = {name: value for name in CHANGES if (value := flags[name]) is not None}
+    profiles = _written_profiles(flags)
+    if profiles is None:
         values["profiles"] = [_only_profile(given)]
+    elif "webui" in given or "command" in given:
+        raise UserError("--webui and --command describe a profile, and the file describes its own.", "Use either.")
+    else:
+        values["profiles"] = [{**profile, **given} if isinstance(profile, dict) else profile for profile in profiles]
     return load(flags["settings_file"], flags=values)
+
+
+def _written_profiles(flags: Flags) -> list[object] | None:
+    """The profiles of the profile file, else of the settings file; None where neither has any."""
+    if (file := flags["profile_file"]) is not None:
+        return _profiles(file)
+    written = read(flags["settings_file"]).get("profiles") if flags["settings_file"] is not None else None
+    return written if written is None or isinstance(written, list) else [written]
 
 
 def _only_profile(given: dict[str, object]) -> dict[str, object]:
@@ -84,7 +92,7 @@ def _only_profile(given: dict[str, object]) -> dict[str, object]:
     return {"name": name, "title": title, **fitting, **given}
 
 
-def _profiles(file: Path) -> list[dict[str, object]]:
+def _profiles(file: Path) -> list[object]:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
